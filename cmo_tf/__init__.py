@@ -1,0 +1,30 @@
+"""cmo_tf: long-tailed image classification with CMO (CVPR 2022) and its rivals, in Keras 3 and TensorFlow.
+
+Importing it loads neither keras nor tensorflow; the names below do when they are first used.
+"""
+
+import importlib
+
+from cmo_tf import _registration
+from cmo_tf.registry import Registry
+
+__version__ = "0.1.0"
+
+_PUBLIC = Registry("name", {
+    "CMO": "cmo_tf.mixing.cmo:CMO",
+    "LongTailClassifier": "cmo_tf.training.classifier:LongTailClassifier",
+    "UserError": "cmo_tf.errors:UserError",
+})
+_MODULES = ("augment", "callbacks", "datasets", "evaluation", "long_tail", "losses", "methods", "mixing", "models",
+            "optim", "pipeline", "sampling", "schedules", "training")
+__all__ = [*_PUBLIC, "__version__"]
+
+_registration.install()
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        return _PUBLIC[name]
+    if name in _MODULES:
+        return importlib.import_module(f"cmo_tf.{name}")
+    raise AttributeError(f"module 'cmo_tf' has no attribute {name!r}")

@@ -1,0 +1,177 @@
+"""The program's flags: one table of fields -> absl flags -> one frozen Config -> `flags.cfg`, an exact round trip."""
+
+import dataclasses
+import math
+
+from absl import flags
+
+from cmo_tf import flagfile
+from cmo_tf.augment import AUGMENTATIONS
+from cmo_tf.datasets import DATASETS
+from cmo_tf.datasets import check as check_dataset
+from cmo_tf.errors import UserError
+from cmo_tf.losses import LOSSES
+from cmo_tf.methods import METHODS
+from cmo_tf.mixing import MIXERS
+from cmo_tf.models import MODELS
+from cmo_tf.schedules import SCHEDULES
+
+MODES = ("train", "eval")
+
+
+def flag(default, text, *, choices=None, low=None, high=None, kind=None, above=None, replay=True):
+    """A field of Config: default and help text, its choices or range (`above` excludes the bound), and whether it
+    is part of what `flags.cfg` replays."""
+    return dataclasses.field(default=default, metadata=dict(
+        help=text, choices=choices, low=low, high=high, above=above, replay=replay, kind=kind))
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Every setting of a run. Fields are the flags of the same names; see `--help`."""
+
+    mode: str = flag("train", "what to do", choices=MODES, replay=False)
+    run_dir: str = flag(None, "run folder; default runs/<flagfile>-s<seed>", kind=str, replay=False)
+    dataset: str = flag("digits", f"{', '.join(DATASETS)}, tfds:NAME or folder:DIR")
+    data_dir: str = flag(None, "TensorFlow Datasets directory; default ~/tensorflow_datasets", kind=str)
+    download: bool = flag(True, "download small sets that are missing (big ones never by themselves)")
+    image_size: int = flag(None, "height and width of the network's input; default the set's own", kind=int, low=4)
+    imbalance_ratio: float = flag(None, "largest over smallest class; default the set's own imbalance", kind=float, low=1)
+    profile: str = flag("exp", "shape of the long tail", choices=("exp", "step"))
+    max_per_class: int = flag(None, "cap of the largest class (a prefix of the same shuffles)", kind=int, low=1)
+    val_fraction: float = flag(0.0, "validation images in parts of the training split", low=0, high=0.5)
+    split_seed: int = flag(0, "seed of the long-tailed split (0: the published one)", low=0, high=2**32 - 1)
+    many_above: int = flag(100, "many-shot classes have more training images than this", low=0)
+    few_below: int = flag(20, "few-shot classes have fewer training images than this", low=0)
+    model: str = flag("resnet32", "network", choices=MODELS)
+    method: str = flag("plain", "named combination of the flags below", choices=METHODS)
+    mix: str = flag("none", "mixer", choices=MIXERS)
+    probability: float = flag(0.5, "of mixing a batch; the paper's Algorithm 1 reads 1", low=0, high=1)
+    alpha: float = flag(1.0, "of Beta(alpha, alpha)", above=0)
+    per_image: bool = flag(False, "a plan (coin, share, box) a row instead of one a batch")
+    mix_skip_first: int = flag(4, "epochs at the start without mixing", low=0)
+    mix_skip_last: int = flag(3, "epochs at the end without mixing", low=0)
+    q_power: float = flag(1.0, "r of Q, weight 1 / n^r", low=0)
+    q_kind: str = flag("inverse", "weights of Q by count or by effective number", choices=("inverse", "effective"))
+    q_level: str = flag("image", "Q weighs images (official code) or classes (Eq. 2 to the letter)",
+                        choices=("image", "class"))
+    q_source: str = flag("index", "how Q is drawn", choices=("index", "rejection", "interleave"))
+    loss: str = flag("ce", "loss", choices=LOSSES)
+    reweight: str = flag("none", "class weights of the loss", choices=("none", "drw"))
+    reweight_start: float = flag(0.8, "first epoch of re-weighting; below 1 a fraction of --epochs", low=0)
+    reweight_beta: float = flag(0.9999, "of the effective number", low=0, high=1 - 1e-12)
+    ldam_margin: float = flag(0.5, "largest margin of LDAM", above=0)
+    ldam_scale: float = flag(30.0, "scale of LDAM's cosines", above=0)
+    augment: str = flag(None, "augmentation; default the set's own", kind=str, choices=AUGMENTATIONS)
+    epochs: int = flag(200, "length of the run", low=1)
+    max_steps: int = flag(None, "stop after this many steps, with a report", kind=int, low=1)
+    batch_size: int = flag(128, "global batch", low=1)
+    drop_remainder: bool = flag(False, "leave out the short last batch of an epoch")
+    lr: float = flag(0.1, "base learning rate", above=0)
+    schedule: str = flag("step", "of the learning rate", choices=SCHEDULES)
+    lr_drops: tuple = flag((0.8, 0.9), "fractions of --epochs at which the rate drops", kind=tuple, low=0, high=1)
+    lr_factor: float = flag(0.01, "of each drop", above=0, high=1)
+    warmup_epochs: int = flag(5, "of linear warm-up", low=0)
+    momentum: float = flag(0.9, "of SGD", low=0, high=1 - 1e-9)
+    nesterov: bool = flag(False, "Nesterov momentum")
+    l2: float = flag(2e-4, "added to the gradient of every weight, as PyTorch's weight_decay", low=0)
+    seed: int = flag(0, "of the run: initial weights, order, draws", low=0, high=2**31 - 1)
+    eval_every: int = flag(1, "epochs between evaluations (the last one is always evaluated)", low=1)
+    eval_batch_size: int = flag(500, "images evaluated at once", low=1)
+    checkpoint_every: int = flag(1, "epochs between checkpoints", low=1)
+    checkpoint_every_steps: int = flag(0, "steps between checkpoints inside an epoch; 0: none", low=0)
+    precision: str = flag("float32", "of the network's arithmetic; losses stay in float32",
+                          choices=("float32", "bfloat16", "float16"))
+    strategy: str = flag("none", "distribution", choices=("none", "mirrored"))
+    num_devices: int = flag(0, "devices of --strategy=mirrored; 0: all", low=0)
+    deterministic: bool = flag(None, "bit-identical repeats; default on for CPU, off for GPU", kind=bool)
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+        check_dataset(self.dataset)
+        if self.few_below > self.many_above + 1:
+            raise UserError(f"--few_below={self.few_below} must be at most --many_above={self.many_above} plus 1")
+
+    def arguments(self, everything: bool = False) -> list[str]:
+        """The flags that give this Config again; without `everything`, those that `flags.cfg` holds."""
+        fields = [f for f in dataclasses.fields(self) if everything or f.metadata["replay"]]
+        return [_argument(f.name, getattr(self, f.name)) for f in fields if getattr(self, f.name) is not None]
+
+
+def define(values: flags.FlagValues) -> flags.FlagValues:
+    """Defines the flag of every field on `values`."""
+    kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string,
+             tuple: flags.DEFINE_list}
+    for field in dataclasses.fields(Config):
+        meta = field.metadata
+        default = [str(v) for v in field.default] if meta["kind"] is tuple else field.default
+        text = meta["help"] + (f" ({', '.join(meta['choices'])})" if meta["choices"] else "")
+        kinds[meta["kind"] or type(field.default)](field.name, default, text, flag_values=values)
+    flags.DEFINE_string("flagfile", None, "read flags from this file, one --name=value a line", flag_values=values)
+    flags.DEFINE_bool("help", False, "show the flags", short_name="?", flag_values=values)
+    return values
+
+
+def parse(arguments: list[str], base: str = ".") -> tuple[Config, list[str], flags.FlagValues]:
+    """Config of command-line arguments (without the program), the flag files they name, and the parsed values.
+
+    Raises:
+        UserError: an unknown, misspelt, contradictory or out-of-range flag, a stray word, a bad flag file.
+    """
+    flat, files = flagfile.expand(list(arguments), base)
+    values = define(flags.FlagValues())
+    try:
+        stray = values(["cmo_tf", *flat])[1:]
+    except flags.Error as error:
+        raise UserError(str(error).replace("flag --", "--")) from None
+    if stray:
+        raise UserError(f"{stray[0]!r} is no flag; write --name=value")
+    given = {f.name: values[f.name].value for f in dataclasses.fields(Config) if values[f.name].present}
+    if "lr_drops" in given:
+        given["lr_drops"] = tuple(_number(v) for v in given["lr_drops"])
+    return Config(**_with_method(given)), files, values
+
+
+def _with_method(given):
+    """Adds the flags that `--method` stands for; one that is given with another value is a contradiction."""
+    name = given.get("method", "plain")
+    for key, value in METHODS[name].flags.items():
+        if given.setdefault(key, value) != value:
+            raise UserError(f"--method={name} stands for --{key}={value} and contradicts --{key}={given[key]}; "
+                            "leave one of them out")
+    return given
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"--lr_drops: {text!r} is no number; write fractions such as 0.8,0.9") from None
+
+
+def _check(field, value):
+    meta, name = field.metadata, field.name
+    if value is None:
+        return
+    if meta["choices"] and value not in meta["choices"]:
+        if hasattr(meta["choices"], "check"):
+            meta["choices"].check(value)
+        raise UserError(f"--{name}={value}: there are {', '.join(meta['choices'])}")
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            continue
+        low, high, above = meta["low"], meta["high"], meta["above"]
+        if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high) \
+                or (above is not None and number <= above):
+            bounds = [f"at least {low}" if low is not None else "", f"more than {above}" if above is not None else "",
+                      f"at most {high}" if high is not None else "", "finite"]
+            raise UserError(f"--{name}={number:g} must be {' and '.join(b for b in bounds if b)}")
+
+
+def _argument(name, value):
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    if isinstance(value, tuple):
+        return f"--{name}={','.join(repr(v) for v in value)}"
+    return f"--{name}={value!r}" if isinstance(value, float) else f"--{name}={value}"

@@ -1,0 +1,113 @@
+"""One rule that turns a picture file into a square of pixels, for loading into memory and for reading while training.
+
+Pillow decodes: unlike TensorFlow's own ops it honours the EXIF orientation that phones write, and it treats
+palettes, transparency and 16-bit pictures rightly. It releases the interpreter while it works, so threads help.
+"""
+
+import io
+import os
+import sys
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from cmo_tf.errors import UserError
+
+FORMATS = ("JPEG", "PNG")
+
+
+def read_image(file, size: int, channels: int = 3, name: str | None = None) -> np.ndarray:
+    """Decodes one picture to uint8 (size, size, channels): upright, centre square, antialiased bilinear resize.
+
+    This is "shorter side to `size`, then centre crop" in one step. Transparent parts become white, CMYK and
+    palettes become RGB, 16-bit pictures keep their upper 8 bits, of an animation the first frame is taken.
+
+    Args:
+        file: path, or the encoded bytes of a JPEG or PNG.
+        size: side in pixels.
+        channels: 3 for RGB, 1 for grey.
+        name: how an error calls it; by default the path.
+
+    Raises:
+        UserError: names the file when it cannot be read or decoded.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice as large is still an error
+            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
+                image.draft(None, (2 * size, 2 * size))  # lets a JPEG of a large photograph decode at 1/2 to 1/8
+                image = _opaque(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = str(error).replace(f" {file!r}", "") if isinstance(file, str) else "in record"
+        raise UserError(f"{name or file}: not a readable JPEG or PNG picture ({reason})") from None
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    image = image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+    return np.asarray(image, dtype=np.uint8).reshape(size, size, channels)
+
+
+def _opaque(image: Image.Image, mode: str) -> Image.Image:
+    """The picture in `mode` (L or RGB), transparent parts on white."""
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip instead of scaling
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
+
+
+def decode_image_file(path, stored_size: int):
+    """The same rule inside a tf.data graph: scalar string tensor -> uint8 (stored_size, stored_size, 3) tensor.
+
+    A file that cannot be read stops the iterator with a tf.errors.OpError whose message ends in the UserError.
+    """
+    import tensorflow as tf  # here, so that loading into memory does not need it
+
+    def read(raw: bytes) -> np.ndarray:
+        return read_image(os.fsdecode(raw), stored_size)
+
+    # The pixels depend on the path alone: not stateful, so tf.data may run it in parallel and reorder freely.
+    image = tf.numpy_function(read, [path], tf.uint8, stateful=False)
+    return tf.ensure_shape(image, (stored_size, stored_size, 3))
+
+
+def read_images(paths, stored_size: int, what: str) -> np.ndarray:
+    """Decodes many files in parallel threads to uint8 (N, stored_size, stored_size, 3), with progress when long.
+
+    Args:
+        paths: N paths.
+        what: name of the set, for the progress line and errors.
+    """
+    images = np.empty((len(paths), stored_size, stored_size, 3), dtype=np.uint8)
+
+    def read(row: int) -> None:
+        images[row] = read_image(str(paths[row]), stored_size, name=f"{what}: {paths[row]}")
+
+    progress = Progress(what.removeprefix("--dataset="), len(paths))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        jobs = pool.map(read, range(len(paths)))
+        try:
+            for done, _ in enumerate(jobs, start=1):
+                progress(done)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # one bad picture must not wait for all the others
+            raise
+    return images
+
+
+class Progress:
+    """Calls with the number of pictures done; every few seconds a line on stderr says so, short loads stay silent."""
+
+    def __init__(self, what: str, total: int, seconds: float = 5.0):
+        self.what, self.total, self.seconds = what, total, seconds
+        self._next = time.monotonic() + seconds
+
+    def __call__(self, done: int) -> None:
+        if time.monotonic() < self._next or done >= self.total:
+            return
+        self._next = time.monotonic() + self.seconds
+        print(f"{self.what}: read {done:,} of {self.total:,} pictures ({100 * done // self.total} %)",
+              file=sys.stderr, flush=True)

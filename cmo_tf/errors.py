@@ -1,0 +1,13 @@
+"""The one exception that is the user's to mend: one line on stderr, exit code 2, no traceback."""
+
+
+class UserError(Exception):
+    """Bad input. The message is one line that names the flag, file or row and the way out.
+
+    `cmo_tf.main` prints it to stderr and exits with code 2; a library user catches it as any exception.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(str(message).split()))

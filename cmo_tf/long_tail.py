@@ -1,0 +1,158 @@
+"""Long-tailed splits: class counts of a profile, the published index selection, shot groups, fingerprints.
+
+numpy only. The kept images depend on the split seed and the class counts alone, never on the training seed.
+"""
+
+import hashlib
+
+import numpy as np
+
+from cmo_tf.errors import UserError
+
+PROFILES = ("exp", "step")
+GROUPS = ("many", "medium", "few")
+
+
+def class_counts(num_classes: int, max_count: int, imbalance_ratio: float, profile: str = "exp") -> list[int]:
+    """Images of each class in a long-tailed set, class 0 being the largest.
+
+    Args:
+        num_classes: C >= 1.
+        max_count: images of the largest class.
+        imbalance_ratio: largest over smallest class, >= 1.
+        profile: "exp", `int(max_count * (1/ratio) ** (k / (C-1)))`; or "step", where the first half of the classes
+            has `max_count` images and the rest `int(max_count / ratio)`.
+
+    Returns:
+        C ints. `int` truncates a float64 product, which decides some counts: keep the order of operations.
+
+    Source: Cui et al. (CVPR 2019) and Cao et al. (LDAM, NeurIPS 2019); the exponential profile of CIFAR-LT.
+    """
+    if num_classes < 1 or max_count < 1:
+        raise UserError(f"a long-tailed split needs a class and an image, got {num_classes} classes of {max_count}")
+    if not imbalance_ratio >= 1:
+        raise UserError(f"--imbalance_ratio={imbalance_ratio}: the ratio of largest to smallest class is at least 1")
+    fraction = 1.0 / imbalance_ratio
+    if profile == "exp":
+        last = max(num_classes - 1, 1)
+        return [int(max_count * (fraction ** (k / last))) for k in range(num_classes)]
+    if profile == "step":
+        head = num_classes // 2
+        return [int(max_count)] * head + [int(max_count * fraction)] * (num_classes - head)
+    raise UserError(f"--profile={profile}: there are {', '.join(PROFILES)}")
+
+
+def select_indices(labels, counts, seed: int = 0) -> np.ndarray:
+    """Indices of a long-tailed subset in the published order: class after class, each class in its shuffled order.
+
+    Args:
+        labels: (N,) integer labels in the ORIGINAL file order of the set.
+        counts: (C,) images to keep of each class.
+        seed: of the legacy generator `np.random.RandomState`, whose shuffles the published splits are made of.
+
+    Returns:
+        int64 (sum(counts),). One generator shuffles the ascending indices of every class in label order, whatever
+        the counts are, so that the subset of a higher ratio is contained in that of a lower one.
+
+    Raises:
+        UserError: a class has fewer images than are asked for.
+
+    Source: the CIFAR-LT selection of LDAM-DRW and CMO.
+    """
+    labels = np.asarray(labels)
+    rng = np.random.RandomState(seed)
+    kept = []
+    for label, count in enumerate(counts):
+        indices = np.flatnonzero(labels == label)
+        if len(indices) < count:
+            raise UserError(f"class {label} has {len(indices)} images, the long-tailed split wants {count}: "
+                            f"lower --max_per_class to at most what every class can give")
+        rng.shuffle(indices)
+        kept.append(indices[:count])
+    return np.concatenate(kept).astype(np.int64) if kept else np.zeros(0, np.int64)
+
+
+def count_labels(labels, num_classes: int) -> np.ndarray:
+    """Images of each class, int64 (num_classes,)."""
+    return np.bincount(np.asarray(labels, dtype=np.int64), minlength=num_classes)
+
+
+def long_tailed_counts(available, imbalance_ratio: float | None, profile: str = "exp",
+                       max_per_class: int | None = None) -> list[int]:
+    """Counts to keep of a set whose classes have `available` images.
+
+    Without a ratio the natural imbalance stays, each class capped at `max_per_class`. With one, the profile starts
+    at the largest count that its shape allows: the published `int(N / C)` for balanced sets, else the largest head
+    with which no class is asked for more than it has (but at least one image a class).
+    """
+    available = [int(n) for n in available]
+    if imbalance_ratio is None:
+        return [min(n, max_per_class) if max_per_class else n for n in available]
+    head = max(sum(available) // len(available), 1)
+    if max_per_class:
+        head = min(head, max_per_class)
+    while True:
+        counts = class_counts(len(available), head, imbalance_ratio, profile)
+        short = [k for k, (want, have) in enumerate(zip(counts, available, strict=True)) if want > have]
+        if not short or head == 1:
+            return [min(max(want, 1), have) for want, have in zip(counts, available, strict=True)]
+        head -= 1
+
+
+def shot_groups(counts, many_above: int = 100, few_below: int = 20) -> dict[str, np.ndarray]:
+    """Classes of each shot group by their number of training images; a group may be empty.
+
+    Returns:
+        {"many": n > many_above, "medium": few_below <= n <= many_above, "few": n < few_below}, int64 class indices.
+
+    Source: CMO section 4 (thresholds 100 and 20); other papers count 20 as few or 100 as many, hence the arguments.
+    """
+    if few_below > many_above + 1:
+        raise UserError(f"--few_below={few_below} must be at most --many_above={many_above} plus 1, "
+                        "or a class would be in both groups")
+    counts = np.asarray(counts)
+    many, few = counts > many_above, counts < few_below
+    return {"many": np.flatnonzero(many), "medium": np.flatnonzero(~many & ~few), "few": np.flatnonzero(few)}
+
+
+def validation_split(labels, train_indices, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Carves a class-balanced validation split, from images that the training split leaves unused where it can.
+
+    Args:
+        labels: (N,) labels of the whole training file.
+        train_indices: (M,) indices of the long-tailed split.
+        fraction: size of the validation split in parts of M, shared equally between the classes.
+        seed: of the draw.
+
+    Returns:
+        (train_indices, validation_indices), disjoint. Classes without enough unused images give images of the
+        training split (its last ones) but never more than `fraction` of them, and never their last image.
+    """
+    if not 0 <= fraction < 1:
+        raise UserError(f"--val_fraction={fraction} is not in [0, 1)")
+    labels, train_indices = np.asarray(labels), np.asarray(train_indices)
+    if fraction == 0:
+        return train_indices, np.zeros(0, np.int64)
+    num_classes = int(labels.max()) + 1
+    quota = max(int(round(fraction * len(train_indices) / num_classes)), 1)
+    unused = np.ones(len(labels), bool)
+    unused[train_indices] = False
+    rng = np.random.RandomState(seed + 1)
+    train, validation = [], []
+    for label in range(num_classes):
+        mine = train_indices[labels[train_indices] == label]
+        spare = rng.permutation(np.flatnonzero(unused & (labels == label)))[:quota]
+        give = min(quota - len(spare), int(fraction * len(mine)), max(len(mine) - 1, 0))
+        train.append(mine[:len(mine) - give])
+        validation += [spare, mine[len(mine) - give:]]
+    return np.concatenate(train).astype(np.int64), np.concatenate(validation).astype(np.int64)
+
+
+def fingerprint(*index_arrays) -> str:
+    """SHA-256 (hex) of index arrays as little-endian int64, each behind its length: one string names a split."""
+    digest = hashlib.sha256()
+    for indices in index_arrays:
+        indices = np.ascontiguousarray(indices, dtype="<i8")
+        digest.update(np.int64(len(indices)).astype("<i8").tobytes())
+        digest.update(indices.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,171 @@
+"""What every loss here is: hard labels in, per-row values and weights out, its own normaliser."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from cmo_tf.errors import UserError
+from cmo_tf.numbers import check_counts
+
+
+class LongTailLoss(keras.losses.Loss):
+    """Base of the losses. A subclass writes `values(labels, logits)`, and `get_config` if it has options.
+
+    `loss(y_int, logits, sample_weight=None)` is `sum(values * weights * sw) / sum(weights * sw)`, a float32 scalar,
+    as PyTorch's `cross_entropy(weight=...)` normalises it (Keras would divide by the batch size); 0 if all weights
+    are 0. Everything is computed in float32 whatever the policy and the dtype of the logits. No strategy is known
+    here: a training step over replicas adds up `sums` itself.
+
+    Labels are ints or floats that hold ints, (B,) or (B, 1), in [0, C). A graph cannot raise for others everywhere:
+    TensorFlow stops with an error on CPU and gives NaN on GPU and under XLA.
+
+    Args:
+        num_classes: C, or None until `build` or the first call tells it.
+        class_weights: (C,) finite and not negative, or None for ones.
+
+    Attributes:
+        class_weights: non-trainable float32 variable (C,); assign to it at any time, also after tracing. None as long
+            as the number of classes is unknown.
+        head: the head of the network that the loss is made for, "linear" or "normed".
+        logit_scale: what evaluation multiplies logits by before a softmax, so that confidences mean something.
+    """
+
+    head = "linear"
+
+    def __init__(self, num_classes=None, class_weights=None, name=None):
+        super().__init__(name=name, dtype="float32")
+        self.num_classes = None if num_classes is None else int(num_classes)
+        self._initial_weights = None if class_weights is None else self._check_weights(class_weights)
+        self._class_weights = None
+
+    @classmethod
+    def for_counts(cls, class_counts, **options):
+        """The loss for a training set with these class counts (C,): how the program makes any loss."""
+        return cls(num_classes=len(check_counts(class_counts)), **options)
+
+    @property
+    def logit_scale(self) -> float:
+        return 1.0
+
+    @property
+    def class_weights(self):
+        if self._class_weights is None and self.num_classes is not None:
+            self.build(self.num_classes)
+        return self._class_weights
+
+    def build(self, num_classes):
+        """Creates `class_weights`; again with the same number of classes does nothing, with another is a UserError."""
+        if self.num_classes is None:
+            self.num_classes = int(num_classes)
+        if self.num_classes != num_classes:
+            raise UserError(f"{self.name}: made for {self.num_classes} classes, but there are {num_classes}")
+        if self._class_weights is None:
+            initial = np.ones(num_classes) if self._initial_weights is None else self._initial_weights
+            # A variable born in a stateless scope is initialised outside of any graph when the scope ends, so
+            # that the first call may come inside a tf.function.
+            with keras.StatelessScope():
+                self._class_weights = keras.Variable(
+                    lambda shape, dtype=None: ops.convert_to_tensor(initial, dtype=dtype),
+                    shape=(self.num_classes,),
+                    dtype="float32",
+                    trainable=False,
+                    autocast=False,
+                    aggregation="only_first_replica",
+                    name="class_weights",
+                )
+
+    def values(self, labels, logits):
+        """Loss of each row, float32 (B,), from int32 labels (B,) and float32 logits (B, C)."""
+        raise NotImplementedError
+
+    def statistics(self, y_int, logits) -> dict:
+        """Sums over the batch, name -> tensor, that a batch-coupled loss needs of all replicas together.
+
+        Empty for a loss that is a sum over rows. A step on several replicas adds each entry up over them and hands
+        the result to `terms`; without that a loss takes the statistics of the rows it sees.
+        """
+        return {}
+
+    def terms(self, y_int, logits, statistics=None):
+        """(values, weights), both float32 (B,), before any normalisation.
+
+        Args:
+            y_int: labels (B,) or (B, 1), each in [0, C).
+            logits: (B, C), any float dtype, or a dict of network outputs with "logits".
+            statistics: the summed `statistics` of all replicas; ignored by losses that have none.
+        """
+        labels, logits = self.prepare(y_int, logits)
+        return self.values(labels, logits), ops.take(self.class_weights, labels)
+
+    def prepare(self, y_int, logits):
+        """(int32 labels (B,), float32 logits (B, C)) from what a caller hands over; builds the loss."""
+        logits = logits["logits"] if isinstance(logits, dict) else logits
+        logits = ops.cast(ops.convert_to_tensor(logits), "float32")
+        y_int = ops.convert_to_tensor(y_int)
+        if len(y_int.shape) > 2 or (len(y_int.shape) == 2 and y_int.shape[-1] != 1):
+            raise UserError(
+                f"{self.name}: labels are integers of shape (B,), got shape {tuple(y_int.shape)}; "
+                "wrap the loss in cmo_tf.losses.Mixed for the targets of CMO.pack"
+            )
+        self.build(logits.shape[-1])
+        return ops.reshape(ops.cast(y_int, "int32"), (-1,)), logits
+
+    def sums(self, y_int, logits, sample_weight=None, share=None, statistics=None):
+        """(numerator, denominator) of the loss, float32 scalars; `share` (lam) multiplies the numerator only."""
+        values, weights = self.terms(y_int, logits, statistics)
+        if sample_weight is not None:
+            weights = weights * row_vector(sample_weight)
+        numerators = values * weights
+        if share is not None:
+            numerators = numerators * row_vector(share)
+        return ops.sum(numerators), ops.sum(weights)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return ops.divide_no_nan(*self.sums(y_true, y_pred, sample_weight))
+
+    def get_config(self):
+        return {"num_classes": self.num_classes, "class_weights": self.current_weights(), "name": self.name}
+
+    def current_weights(self) -> list[float] | None:
+        """The class weights as they are now, or None if they are all 1."""
+        weights = self._initial_weights
+        if self._class_weights is not None:
+            weights = ops.convert_to_numpy(self._class_weights)
+        return None if weights is None or (weights == 1).all() else [float(weight) for weight in weights]
+
+    def _check_weights(self, class_weights) -> np.ndarray:
+        weights = np.asarray(class_weights, dtype=np.float32)
+        if weights.ndim != 1 or not np.isfinite(weights).all() or (weights < 0).any():
+            raise UserError(f"{self.name}: class_weights are finite numbers of at least 0, one a class")
+        if self.num_classes is None:
+            self.num_classes = len(weights)
+        if self.num_classes != len(weights):
+            raise UserError(f"{self.name}: {len(weights)} class_weights for {self.num_classes} classes")
+        return weights
+
+
+class CountedLoss(LongTailLoss):
+    """A loss made from the class counts (C,) of the ORIGINAL training set, whatever is mixed or sampled later."""
+
+    def __init__(self, class_counts, class_weights=None, name=None):
+        self.class_counts = check_counts(class_counts)
+        super().__init__(len(self.class_counts), class_weights, name)
+
+    @classmethod
+    def for_counts(cls, class_counts, **options):
+        return cls(class_counts, **options)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["num_classes"]
+        return {"class_counts": self.class_counts.tolist(), **config}
+
+
+def row_vector(x):
+    """A float32 vector of one number a row (or of a single number for all) from (B,), (B, 1) or a scalar."""
+    return ops.reshape(ops.cast(ops.convert_to_tensor(x), "float32"), (-1,))
+
+
+def cross_entropy(labels, logits):
+    """-log softmax(logits)[label] of each row, (B,)."""
+    return ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)

@@ -1,0 +1,50 @@
+"""Networks: images -> logits. Names are known without importing keras."""
+
+from cmo_tf.registry import Registry
+
+MODELS = Registry(
+    "model",
+    {
+        "resnet20": "cmo_tf.models.resnet_cifar:resnet20",
+        "resnet32": "cmo_tf.models.resnet_cifar:resnet32",
+        "resnet44": "cmo_tf.models.resnet_cifar:resnet44",
+        "resnet56": "cmo_tf.models.resnet_cifar:resnet56",
+        "resnet110": "cmo_tf.models.resnet_cifar:resnet110",
+    },
+    flag="model",
+)
+
+_LAZY = Registry(
+    "name",
+    {
+        "NormedLinear": "cmo_tf.models.heads:NormedLinear",
+        "load_torch_weights": "cmo_tf.models.torch_weights:load_torch_weights",
+    },
+)
+
+
+def create(name, num_classes, input_shape=(32, 32, 3), head="linear", **options):
+    """Builds a network from normalised images to logits.
+
+    Args:
+        name: an entry of `MODELS`.
+        num_classes: C.
+        input_shape: (height, width, channels) of one image.
+        head: "linear" (logits) or "normed" (cosines in [-1, 1], unscaled: the scale is the loss's).
+        options: what the network takes beside; all take `seed`, an int for repeatable initial weights
+            (None: drawn from the global seed of `keras.utils.set_random_seed`).
+
+    Returns:
+        keras.Model, float images (B, H, W, channels) -> float32 logits (B, C). It normalises nothing itself. The
+        pooled features are the layer "features"; layers are named after the modules of the PyTorch original.
+
+    Raises:
+        UserError: unknown name or head, or an impossible shape.
+    """
+    return MODELS[name](num_classes=num_classes, input_shape=input_shape, head=head, **options)
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return _LAZY[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

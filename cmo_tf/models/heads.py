@@ -1,0 +1,79 @@
+"""Classifier heads on pooled features: linear, and the cosine head of the LDAM family."""
+
+import math
+import zlib
+
+import keras
+from keras import ops
+
+from cmo_tf.errors import UserError
+
+
+def layer_seed(seed: int | None, name: str) -> int | None:
+    """A seed of its own for each layer (equal seeds draw equal values in Keras), or None."""
+    return None if seed is None else zlib.crc32(f"{seed}/{name}".encode()) & 0x7FFFFFFF
+
+
+def classifier(features, num_classes: int, head: str, name: str, seed: int | None = None):
+    """Logits (B, C), float32 whatever the policy, from float features (B, D).
+
+    "linear" draws its kernel as the CIFAR ResNets do, N(0, 2 / D) untruncated, and its bias as PyTorch does,
+    U(-1/sqrt(D), 1/sqrt(D)); "normed" is `NormedLinear`.
+    """
+    if head == "linear":
+        bound = 1.0 / math.sqrt(features.shape[-1])
+        return keras.layers.Dense(
+            num_classes,
+            kernel_initializer=he_normal(layer_seed(seed, f"{name}.weight")),
+            bias_initializer=keras.initializers.RandomUniform(-bound, bound, layer_seed(seed, f"{name}.bias")),
+            dtype="float32",
+            name=name,
+        )(features)
+    if head == "normed":
+        return NormedLinear(num_classes, seed=layer_seed(seed, f"{name}.weight"), name=name)(features)
+    raise UserError(f"head {head!r}: there are 'linear' and 'normed'")
+
+
+def he_normal(seed: int | None = None):
+    """N(0, 2 / fan_in) as PyTorch's `kaiming_normal_` draws it; Keras' own HeNormal is truncated."""
+    return keras.initializers.VarianceScaling(2.0, mode="fan_in", distribution="untruncated_normal", seed=seed)
+
+
+@keras.saving.register_keras_serializable(package="cmo_tf")
+class NormedLinear(keras.layers.Layer):
+    """Cosine classifier: `z = (x / ||x||) @ (W / ||W||)`, columns of W normalised per class, no bias.
+
+    Input float (B, D), output float32 (B, units) in [-1, 1]; computed in float32 under mixed precision too. The
+    scale (30 in LDAM) belongs to the loss. Initial weights: U(-1, 1), each column rescaled to unit norm. An int
+    `seed` makes them repeatable.
+
+    Source: LDAM (Cao et al., NeurIPS 2019) and CMO code, `NormedLinear`.
+    """
+
+    def __init__(self, units: int, seed: int | None = None, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        self.units = units
+        self.seed = seed
+
+    def build(self, input_shape):
+        uniform = keras.initializers.RandomUniform(-1.0, 1.0, seed=self.seed)
+
+        def unit_columns(shape, dtype=None):
+            return unit_norm(uniform(shape, dtype=dtype), axis=0)
+
+        self.kernel = self.add_weight((input_shape[-1], self.units), initializer=unit_columns, name="kernel")
+
+    def call(self, inputs):
+        return ops.matmul(unit_norm(inputs, axis=-1), unit_norm(self.kernel, axis=0))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "seed": self.seed}
+
+
+def unit_norm(x, axis: int):
+    """`x / max(||x||, 1e-12)` along an axis; the maximum is taken of the squares, so that 0 has a gradient."""
+    squares = ops.sum(ops.square(x), axis=axis, keepdims=True)
+    return x / ops.sqrt(ops.maximum(squares, 1e-24))

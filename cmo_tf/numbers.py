@@ -1,0 +1,46 @@
+"""Arithmetic on class counts that losses, callbacks and sampling share (numpy only)."""
+
+import numpy as np
+
+from cmo_tf.errors import UserError
+
+
+def check_counts(class_counts) -> np.ndarray:
+    """Class counts as float64 (C,); a UserError names the first class that is not a count.
+
+    Zero is allowed (a class without training images); at least one class must have an image.
+    """
+    counts = np.asarray(class_counts, dtype=np.float64)
+    if counts.ndim != 1 or counts.size == 0:
+        raise UserError(f"class_counts: one number a class is needed, got an array of shape {counts.shape}")
+    bad = np.flatnonzero(~np.isfinite(counts) | (counts < 0))
+    if bad.size:
+        raise UserError(f"class_counts: class {bad[0]} has {counts[bad[0]]} images; counts are finite and not negative")
+    if not counts.any():
+        raise UserError("class_counts: every class is empty")
+    return counts
+
+
+def effective_number(class_counts, beta: float = 0.9999) -> np.ndarray:
+    """Effective number of images E(n) = (1 - beta^n) / (1 - beta) of each class, float64 (C,).
+
+    Args:
+        class_counts: (C,) counts; zero gives 0.
+        beta: in [0, 1); 0 gives 1 for every class that has an image.
+
+    Source: Cui et al., "Class-Balanced Loss Based on Effective Number of Samples" (CVPR 2019), Eq. 2; CMO Eq. 3.
+    """
+    if not 0 <= beta < 1:
+        raise UserError(f"beta: {beta} is not in [0, 1)")
+    counts = check_counts(class_counts)
+    return (1.0 - np.power(beta, counts)) / (1.0 - beta)
+
+
+def effective_number_weights(class_counts, beta: float = 0.9999) -> np.ndarray:
+    """Class weights 1 / E(n), rescaled to sum to the number of classes, float64 (C,).
+
+    A class without images gets weight 0. Used by DRW with beta 0.9999 (LDAM-DRW and CMO code).
+    """
+    effective = effective_number(class_counts, beta)
+    weights = np.divide(1.0, effective, out=np.zeros_like(effective), where=effective > 0)
+    return weights * (len(weights) / weights.sum())

@@ -1,0 +1,129 @@
+"""Q for sets without random access: rejection_resample or weighted interleave over a stream of (record, label).
+
+Rebuilt each epoch from (seed, epoch) and skipped to the step, so that resuming stays exact. Cost an image drawn, with
+A = the share that P's images are accepted with (1 / (C * pi_min) at power 1, 1/22 at CIFAR-100-LT ratio 100):
+rejection reads 1/A undecoded records; interleave one, but keeps one reader a class, each of which scans the whole set
+for its class, and cycles through a class before it repeats an image, where the others draw with replacement.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from cmo_tf.errors import UserError
+from cmo_tf.numbers import check_counts
+from cmo_tf.pipeline.plan import Planner
+from cmo_tf.sampling import class_distribution
+
+MAX_INTERLEAVED = 256
+
+
+def minority_stream(dataset, class_counts, power=1.0, method="rejection", seed=0, epoch=0, start=0, decode=None, *,
+                    distribution=None, shuffle_buffer=10_000, readers=None):
+    """Endless stream of (record, label) whose labels follow Q.
+
+    Args:
+        dataset: finite tf.data.Dataset of (record, label), label an integer scalar; records stay undecoded.
+        class_counts: (C,) images a class in `dataset`.
+        power: r of Q, see `sampling.class_distribution`.
+        method: "rejection" (`rejection_resample` on labels) or "interleave" (weighted `sample_from_datasets`).
+        seed, epoch: name the stream: equal ones give equal streams.
+        start: elements to skip, before any decoding.
+        decode: record -> image, after selection and skipping.
+        distribution: (C,) class marginal of Q in place of `power`.
+        shuffle_buffer: undecoded records that are shuffled together.
+        readers: label -> tf.data.Dataset of that class's records, where one is at hand; interleave otherwise filters
+            the whole set once for every class.
+
+    Raises:
+        UserError: an unknown method, or interleave over more than 256 classes.
+    """
+    counts = check_counts(class_counts)
+    target = class_distribution(counts, power) if distribution is None else np.asarray(distribution)
+    key = int(np.random.SeedSequence([seed % 2**63, epoch]).generate_state(1, np.uint32)[0]) >> 1
+    if method == "rejection":
+        stream = _rejection(dataset, counts / counts.sum(), target, key, shuffle_buffer)
+    elif method == "interleave":
+        stream = _interleave(readers or _class_filter(dataset), target, key, shuffle_buffer)
+    else:
+        raise UserError(f"--q_source={method}: a record stream is drawn from by rejection or interleave")
+    stream = stream.skip(start)
+    if decode is not None:
+        stream = stream.map(lambda record, label: (decode(record), label),
+                            num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return stream
+
+
+def _rejection(dataset, initial, target, key, shuffle_buffer):
+    """A plain thinning to within 1.5 of the acceptance, then `rejection_resample`.
+
+    Alone `rejection_resample` prints a line an element once it rejects more than half of them; after the thinning it
+    rejects at most a third, and the labels come out the same. One more class, which no record has and the target
+    does not want, keeps it from reading the set twice to blend in unfiltered records.
+    """
+    ratio = np.divide(target, initial, out=np.zeros_like(target), where=initial > 0)
+    keep = np.minimum(1.0, 1.5 * ratio / ratio.max())
+    thinned = initial * keep / np.sum(initial * keep)
+    stream = dataset.shuffle(shuffle_buffer, seed=key, reshuffle_each_iteration=True).repeat()
+    table = tf.constant(keep, tf.float32)
+    coins = tf.data.Dataset.random(seed=key, rerandomize_each_iteration=False)
+    stream = tf.data.Dataset.zip(stream, coins)
+    stream = stream.filter(lambda pair, coin: tf.cast(coin, tf.float32) / 2.0**32 < tf.gather(table, pair[1]))
+    stream = stream.map(lambda pair, _: pair)
+    stream = stream.rejection_resample(lambda _, label: tf.cast(label, tf.int32), target_dist=_with_phantom(target, 0.0),
+                                       initial_dist=_with_phantom(thinned, 1e-3), seed=key)
+    return stream.map(lambda _, pair: pair)
+
+
+def _with_phantom(distribution, share):
+    return np.append(distribution * (1.0 - share), share).astype(np.float32)
+
+
+def _class_filter(dataset):
+    return lambda label: dataset.filter(lambda _, other: tf.equal(tf.cast(other, tf.int64), int(label)))
+
+
+def _interleave(readers, target, key, shuffle_buffer):
+    """One shuffled, repeated reader a class, drawn from by weight."""
+    classes = np.flatnonzero(target)
+    if len(classes) > MAX_INTERLEAVED:
+        raise UserError(f"--q_source=interleave: {len(classes)} classes mean as many readers of the whole set, "
+                        f"at most {MAX_INTERLEAVED} are allowed; use --q_source=rejection or index")
+    streams = [readers(label).shuffle(shuffle_buffer, seed=key + int(label), reshuffle_each_iteration=True).repeat()
+               for label in classes]
+    return tf.data.Dataset.sample_from_datasets(streams, weights=target[classes], seed=key,
+                                                rerandomize_each_iteration=False)
+
+
+def zip_streams(p, q, batch_size, *, seed=None, probability=0.5, alpha=1.0, start_step=0, mix_steps=None):
+    """Zips a P and a Q stream of (image, label) into batches.
+
+    Args:
+        p, q: tf.data.Datasets of (image, label), images of one static shape. Q is cut to the rows of P.
+        batch_size: rows of a batch; the last one of a finite P is short.
+        seed: None leaves the plan to the CMO layer; an int adds the columns `lam` and `box`, the same that
+            `train_stream` draws for this seed and step.
+        probability, alpha, mix_steps: of the plan.
+        start_step: global step of the first batch (p and q are taken to have been skipped to it).
+
+    Returns:
+        tf.data.Dataset of dicts `image, label, image_q, label_q` and, with a seed, `lam, box`; then an unmixed batch
+        has zeros for image_q and its own labels for label_q, as in `train_stream`.
+    """
+    def plain(pair_p, pair_q):
+        rows = tf.shape(pair_p[1])[0]
+        return {"image": pair_p[0], "label": tf.cast(pair_p[1], tf.int32), "image_q": pair_q[0][:rows],
+                "label_q": tf.cast(pair_q[1][:rows], tf.int32)}
+
+    zipped = tf.data.Dataset.zip(p.batch(batch_size), q.batch(batch_size))
+    if seed is None:
+        return zipped.map(plain, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    planner = Planner(seed, tuple(p.element_spec[0].shape[:2]), probability, alpha, mix_steps)
+
+    def planned(step, pairs):
+        batch = plain(*pairs)
+        mixed, lam, box = planner(step, tf.shape(batch["label"], tf.int64)[0])
+        pixels = tf.cond(tf.reduce_any(mixed), lambda: batch["image_q"], lambda: tf.zeros_like(batch["image_q"]))
+        return {**batch, "image_q": pixels, "label_q": tf.where(mixed, batch["label_q"], batch["label"]),
+                "lam": lam, "box": box}
+
+    return zipped.enumerate(start_step).map(planned, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -1,0 +1,1 @@
+"""Training: the classifier, checkpoints, distribution and the run itself."""

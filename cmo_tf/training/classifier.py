@@ -1,0 +1,197 @@
+"""LongTailClassifier: a keras.Model that mixes on the device and sees every label set with its own normaliser."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cmo_tf.errors import UserError
+from cmo_tf.losses.base import LongTailLoss
+from cmo_tf.losses.mixed import mixed_terms
+from cmo_tf.pipeline.stream import steps_per_epoch as count_steps
+from cmo_tf.pipeline.stream import train_stream
+
+
+@keras.saving.register_keras_serializable(package="cmo_tf")
+class LongTailClassifier(keras.Model):
+    """Trains any image -> logits network on raw pixels with an optional mixer.
+
+    ```python
+    model = LongTailClassifier(network, mixer=CMO(), preprocess=keras.layers.Rescaling(1 / 255))
+    model.compile(SGD(0.1, l2=2e-4), LDAM(class_counts))
+    model.fit(train_stream(images, labels, batch_size=128, seed=0), steps_per_epoch=97, epochs=200)
+    ```
+
+    Args:
+        network: keras.Model from normalised images to logits (B, C), or to a dict with `logits` for losses that need
+            experts or features.
+        mixer: a layer of cmo_tf.mixing, or None. It works on raw pixels, in the train step, on the device.
+        preprocess: a layer from raw pixels to what the network expects, or None.
+
+    `.network` is preprocess followed by the network as one plain model on raw pixels: save and export this one.
+
+    The training loss is `lam * L(label) + (1 - lam) * L(label_q)`, each term with its own normaliser (paper Eq. 1,
+    official code). Under a tf.distribute strategy each replica divides its numerators by the denominators summed over
+    replicas, and Keras sums the gradients: one step equals that of a single device on the same global batch.
+    """
+
+    def __init__(self, network, mixer=None, preprocess=None, **kwargs):
+        super().__init__(**kwargs)
+        self.network = network if preprocess is None else _chain(preprocess, network)
+        self.mixer = mixer
+        self._parts = {"network": network, "preprocess": preprocess}
+        if self.network.built:
+            self.built = True
+
+    def call(self, inputs, training=None):
+        """Logits of raw images (B,H,W,C), or of the `image` of a batch dict."""
+        return self.network(inputs["image"] if isinstance(inputs, dict) else inputs, training=training)
+
+    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
+        """As keras.Model.compile, with a loss of cmo_tf.losses, whose class weights are created here."""
+        if not isinstance(loss, LongTailLoss):
+            raise UserError(f"compile(loss={loss!r}): a loss of cmo_tf.losses is needed, such as "
+                            "cmo_tf.losses.CrossEntropy(); Mixed is for plain keras models")
+        if self.network.built:
+            with self.distribute_strategy.scope():
+                loss.build(_num_classes(self.network))
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, steps_per_epoch=None, **kwargs):
+        """As keras.Model.fit. Arrays with a mixer that needs foregrounds are turned into a `train_stream`, whose Q is
+        drawn by index with weights 1/n; its seed, probability and alpha are those of the mixer."""
+        if self.mixer is not None and y is not None:
+            refused = [k for k in ("sample_weight", "class_weight", "validation_split") if kwargs.get(k)]
+            if refused:
+                raise UserError(f"fit: {refused[0]} does not go with a mixer on arrays; give the loss class_weights, "
+                                "or pass a train_stream and validation_data")
+            x, steps_per_epoch = self._stream(np.asarray(x), np.asarray(y), batch_size or 32, steps_per_epoch)
+            y = batch_size = None
+        if isinstance(x, tf.data.Dataset):
+            kwargs["shuffle"] = False  # Keras warns otherwise: a stream brings its own order.
+        return super().fit(x, y, batch_size=batch_size, epochs=epochs, steps_per_epoch=steps_per_epoch, **kwargs)
+
+    def _stream(self, images, labels, batch_size, steps):
+        plan = {k: getattr(self.mixer, k) for k in ("probability", "alpha", "per_image") if hasattr(self.mixer, k)}
+        seed = getattr(self.mixer, "seed", None)
+        seed = int(np.random.randint(2**31)) if seed is None else seed
+        labels = labels.reshape(-1)
+        stream = train_stream(images, labels, batch_size=batch_size, seed=seed, **plan)
+        return stream, steps or count_steps(len(labels), batch_size)
+
+    def train_step(self, data):
+        """One step on a batch dict, (x, y) or (x, y, sample_weight)."""
+        batch, sample_weight = _batch(data)
+        mixed = self._mix(batch)
+        rows = tf.shape(mixed["image"])[0]
+        with tf.GradientTape() as tape:
+            outputs = self(mixed["image"], training=True)
+            loss, reported = self._loss(mixed, outputs, sample_weight)
+            if self.losses:
+                loss += tf.add_n(self.losses) / self.distribute_strategy.num_replicas_in_sync
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        return self._logs(batch, outputs, reported, rows, sample_weight)
+
+    def test_step(self, data):
+        """Loss and metrics on plain (x, y) or the P side of a batch dict, unmixed."""
+        batch, sample_weight = _batch(data)
+        outputs = self(batch["image"], training=False)
+        _, reported = self._loss({**batch, **_unmixed(batch)}, outputs, sample_weight)
+        return self._logs(batch, outputs, reported, tf.shape(batch["image"])[0], sample_weight)
+
+    def predict_step(self, data):
+        """Logits (or the network's dict) of images, (x, y) or a batch dict."""
+        data = data[0] if isinstance(data, (tuple, list)) else data
+        return self(data, training=False)
+
+    def _mix(self, batch):
+        if self.mixer is None:
+            return {**batch, **_unmixed(batch)}
+        if self.mixer.needs_q and "image_q" not in batch:
+            raise UserError(f"fit: the mixer {type(self.mixer).__name__} needs foregrounds; pass a "
+                            "cmo_tf.pipeline.train_stream (or plain arrays x and y) instead of a data set of pairs")
+        return self.mixer(batch, training=True)
+
+    def _loss(self, mixed, outputs, sample_weight):
+        """(this replica's share of the loss, the whole loss): local numerators over denominators of all replicas."""
+        context = tf.distribute.get_replica_context()
+
+        def over_replicas(value):
+            if context is None or context.num_replicas_in_sync == 1:
+                return value
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+        labels = mixed["label"], mixed["label_q"]
+        statistics = [tf.nest.map_structure(over_replicas, self.loss.statistics(y, outputs)) for y in labels]
+        terms = mixed_terms(self.loss, *labels, mixed["lam"], outputs, sample_weight, statistics)
+        share = tf.add_n([tf.math.divide_no_nan(num, over_replicas(den)) for num, den in terms])
+        return share, over_replicas(tf.stop_gradient(share))
+
+    def _logs(self, batch, outputs, loss, rows, sample_weight):
+        self._loss_tracker.update_state(loss, sample_weight=tf.cast(rows, tf.float32))
+        logits = outputs["logits"] if isinstance(outputs, dict) else outputs
+        return self.compute_metrics(batch["image"], batch["label"], logits, sample_weight)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Keras would average a batch over the replicas here, which fails where the batch does not divide."""
+        if self._distribute_strategy is not None:
+            with self.distribute_strategy.scope():
+                self._symbolic_build()
+
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        """Builds optimizer and metrics before the first step. Keras would trace a batch, and sees no labels in dicts."""
+        if not self.network.built:
+            raise UserError("fit: under a distribution strategy the network must be built; give it an input shape")
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        if self._compile_metrics is not None and not self._compile_metrics.built:
+            classes = _num_classes(self.network)
+            self._compile_metrics.build(keras.KerasTensor((1,), "int32"), keras.KerasTensor((1, classes), "float32"))
+        self.built = True
+
+    def get_compile_config(self):
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer),
+                "loss": keras.saving.serialize_keras_object(self.loss)}
+
+    def compile_from_config(self, config):
+        self.compile(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
+        self.optimizer.build(self.trainable_variables)
+
+    def get_config(self):
+        parts = {**self._parts, "mixer": self.mixer}
+        return {**{k: v and keras.saving.serialize_keras_object(v) for k, v in parts.items()}, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {k: v and keras.saving.deserialize_keras_object(v) if k != "name" else v for k, v in config.items()}
+        return cls(**parts)
+
+
+def _chain(preprocess, network):
+    if not network.built:
+        return keras.Sequential([preprocess, network], name=network.name)
+    # Raw pixels may come as uint8 or float: a float32 input takes both without loss.
+    inputs = keras.Input(network.input_shape[1:], dtype="float32", name="image")
+    return keras.Model(inputs, network(preprocess(inputs)), name=network.name)
+
+
+def _num_classes(network):
+    shape = network.output_shape
+    return (shape["logits"] if isinstance(shape, dict) else shape)[-1]
+
+
+def _unmixed(batch):
+    return {"label_q": batch["label"], "lam": tf.ones(tf.shape(batch["label"])[:1])}
+
+
+def _batch(data):
+    """A batch dict and a sample weight from what fit passes: a dict, or (x, y[, sample_weight])."""
+    if isinstance(data, dict):
+        return data, None
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if isinstance(x, dict):
+        return x, sample_weight
+    if y is None:
+        raise UserError("fit: labels are missing; pass (x, y), or a stream of dicts with image and label")
+    return {"image": x, "label": tf.reshape(y, [-1])}, sample_weight

@@ -1,0 +1,45 @@
+"""Predictions of a network on raw images, and the accuracy line of a run."""
+
+import numpy as np
+import tensorflow as tf
+
+from cmo_tf.evaluation.calibration import predictions_from_logits
+from cmo_tf.evaluation.metrics import accuracy_by_group
+from cmo_tf.pipeline import eval_batches
+
+
+class Evaluator:
+    """Evaluates one network again and again without retracing, the last partial batch included.
+
+    Args:
+        network: keras.Model from raw pixels to logits, or to a dict with `logits`.
+        scale: what logits are multiplied by before the softmax (30 for LDAM's cosines); the accuracy ignores it.
+        batch_size: images at once.
+    """
+
+    def __init__(self, network, scale=1.0, batch_size=500):
+        self.scale, self.batch_size = scale, batch_size
+
+        @tf.function(reduce_retracing=True)
+        def logits(images):
+            outputs = network(images, training=False)
+            return outputs["logits"] if isinstance(outputs, dict) else outputs
+
+        self._logits = logits
+
+    def predict(self, split, size, decode=None):
+        """Predictions of a datasets.Split, whose images are centre-cropped to `size` (height, width)."""
+        batches = eval_batches(split.images, batch_size=self.batch_size, size=size, decode=decode)
+        logits = np.concatenate([self._logits(images).numpy() for images in batches])
+        return predictions_from_logits(split.labels, logits, self.scale)
+
+
+def accuracy(predictions, data):
+    """{all, many, medium, few} in percent; an empty group is None."""
+    return accuracy_by_group(predictions.labels, predictions.predicted, data.groups, data.num_classes)
+
+
+def accuracy_line(values) -> str:
+    """`accuracy: all=87.31 many=... medium=... few=...`, n/a for an empty group."""
+    shown = (f"{k}={'n/a' if v is None else format(v, '.2f')}" for k, v in values.items())
+    return "accuracy: " + " ".join(shown)

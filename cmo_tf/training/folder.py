@@ -1,0 +1,82 @@
+"""The run folder: who may write to it, and whether what lies in it belongs to the run that wants to go on."""
+
+import dataclasses
+import os
+
+from cmo_tf import config as configuration
+from cmo_tf import flagfile
+from cmo_tf.errors import UserError
+from cmo_tf.evaluation.results import write_atomically
+from cmo_tf.training.timeline import Timeline
+
+# Flags that may differ on resuming: they change neither what is trained nor what finished steps were.
+FREE = {"max_steps", "data_dir", "download", "eval_batch_size", "checkpoint_every", "checkpoint_every_steps"}
+
+
+def default_run_dir(files: list[str], seed: int) -> str:
+    """`runs/<stem of the first flag file>-s<seed>`; for a run's own flags.cfg, `<that run>-again`."""
+    if not files:
+        return os.path.join("runs", f"default-s{seed}")
+    folder, name = os.path.split(os.path.abspath(files[0]))
+    if name == "flags.cfg" and os.path.isdir(os.path.join(folder, "checkpoints")):
+        return f"{folder}-again"
+    return os.path.join("runs", f"{os.path.splitext(name)[0]}-s{seed}")
+
+
+def open_run(run_dir: str):
+    """Makes the folder and locks it against a second run; the returned lock is released by the process' end."""
+    from filelock import FileLock, Timeout
+    try:
+        os.makedirs(run_dir, exist_ok=True)
+        lock = FileLock(os.path.join(run_dir, ".lock"))
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(f"--run_dir={run_dir}: another run is writing there; wait for it or name another folder") from None
+    except OSError as error:
+        raise UserError(f"--run_dir={run_dir}: cannot be written ({error.strerror}); name another folder") from None
+    return lock
+
+
+def write_flags(run_dir: str, config) -> None:
+    """flags.cfg, which re-runs the run."""
+    lines = ["# Re-runs this run: python -m cmo_tf.main --flagfile=<this file> [--run_dir=...]", *config.arguments()]
+    write_atomically(os.path.join(run_dir, "flags.cfg"), "\n".join(lines) + "\n")
+
+
+def read_config(run_dir: str):
+    """The Config of the run in a folder. UserError where there is none."""
+    path = os.path.join(run_dir, "flags.cfg")
+    if not os.path.exists(path):
+        raise UserError(f"--run_dir={run_dir}: no flags.cfg there, so no run of this program")
+    return configuration.parse(flagfile.read(path))[0]
+
+
+def check_same_run(run_dir: str, config, finished_epochs: int, steps_per_epoch: int) -> None:
+    """Refuses to resume with flags under which the finished steps would have been others, with a diff.
+
+    Another `--epochs` (and what scales with it) passes while every finished epoch had the same rate, weights and
+    mixing; the flags of FREE always do.
+    """
+    old = read_config(run_dir)
+    before, now = (dict(_split(a) for a in c.arguments()) for c in (old, config))
+    changed = {k for k in {*before, *now} if before.get(k) != now.get(k)} - FREE
+    if changed == {"epochs"}:
+        courses = [[Timeline(c, steps_per_epoch).course(e) for e in range(min(finished_epochs, c.epochs))]
+                   for c in (old, config)]
+        if courses[0] == courses[1] and finished_epochs <= config.epochs:
+            return
+    if changed:
+        diff = ", ".join(f"--{k}: was {before.get(k, 'unset')}, now {now.get(k, 'unset')}" for k in sorted(changed))
+        raise UserError(f"--run_dir={run_dir}: holds a run with other flags ({diff}). "
+                        "Repeat those to resume it, or name another --run_dir")
+
+
+def _split(argument):
+    """(name, value) of one of Config's own arguments."""
+    name, equals, value = argument[2:].partition("=")
+    if equals or name in _FIELDS:
+        return name, value or "true"
+    return name[2:], "false"
+
+
+_FIELDS = {field.name for field in dataclasses.fields(configuration.Config)}

@@ -1,0 +1,67 @@
+"""Progress with an estimate of the end: a bar in a terminal, plain lines elsewhere, and always a plain log file."""
+
+import datetime
+import os
+import sys
+import time
+
+
+class Progress:
+    """Reports a run of `total` steps.
+
+    Args:
+        log_path: lines are appended there with their time.
+        total, start: steps in all and already done.
+        stream: where to report; a bar if it is a terminal.
+        every: seconds between lines inside an epoch, where there is no bar.
+    """
+
+    def __init__(self, log_path, total, start=0, stream=None, every=30.0):
+        self.total, self.start, self.step, self.every = total, start, start, every
+        self.stream = stream or sys.stderr
+        self.log = open(log_path, "a", encoding="utf-8")  # noqa: SIM115 - closed in close()
+        self.began = self.spoke = time.monotonic()
+        self.bar = _bar(total, start) if self.stream.isatty() and os.environ.get("TERM") != "dumb" else None
+
+    def line(self, text: str) -> None:
+        """A line of its own, in the terminal and the log."""
+        self.log.write(f"{datetime.datetime.now().isoformat(' ', 'seconds')} {text}\n")
+        self.log.flush()
+        if self.bar:
+            self.bar.console.print(text, highlight=False, markup=False)
+        else:
+            print(text, file=self.stream, flush=True)
+
+    def update(self, step: int) -> None:
+        """One more step is done."""
+        self.step = step
+        if self.bar:
+            self.bar.update(self.bar.task_ids[0], completed=step)
+        elif time.monotonic() - self.spoke >= self.every:
+            self.line(f"step {step}/{self.total}, {self.remaining()} left")
+            self.spoke = time.monotonic()
+
+    def remaining(self) -> str:
+        """Estimated time to the end, from the steps of this session."""
+        done = self.step - self.start
+        if not done:
+            return "unknown time"
+        seconds = (time.monotonic() - self.began) / done * (self.total - self.step)
+        return str(datetime.timedelta(seconds=round(seconds)))
+
+    def close(self) -> None:
+        """Ends bar and log."""
+        if self.bar:
+            self.bar.stop()
+        self.log.close()
+
+
+def _bar(total, start):
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    bar = Bar(TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps, left"),
+              TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    bar.add_task("training", total=total, completed=start)
+    bar.start()
+    return bar

@@ -1,0 +1,83 @@
+"""The Keras callback that turns `fit` into a run: schedule, evaluation, history, checkpoints, stop requests."""
+
+import time
+
+import keras
+
+from cmo_tf.training import state
+from cmo_tf.training.evaluate import accuracy, accuracy_line
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps a Progress (what is done) in step with training.
+
+    Args:
+        run: the training.run.Run it works for.
+
+    An epoch that began in the middle, after a resume, continues its running means from the checkpoint. Everything it
+    writes is a function of the step alone but for times.
+    """
+
+    def __init__(self, run):
+        super().__init__()
+        self.run, self.epoch, self.epoch_began = run, 0, 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        run = self.run
+        self.epoch, self.epoch_began = epoch, time.monotonic()
+        self.model.optimizer.learning_rate = run.timeline.lr(epoch)
+        if run.metric_state:
+            state.metric_state(self.model, run.metric_state)
+            run.metric_state = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        run = self.run
+        run.step += 1
+        run.progress.update(run.step)
+        inside = run.step % run.timeline.steps_per_epoch
+        every = run.config.checkpoint_every_steps
+        stop = run.stop.number is not None or run.step >= run.timeline.total_steps
+        if inside and (stop or (every and run.step % every == 0)):
+            run.save(partial=True)
+        if stop and inside:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        run = self.run
+        if run.step % run.timeline.steps_per_epoch:
+            return  # stopped inside: the epoch is not done
+        seconds = time.monotonic() - self.epoch_began
+        row = {"epoch": epoch + 1, "step": run.step, "loss": float(logs["loss"]), "lr": run.timeline.lr(epoch)}
+        images = run.images_this_session() / max(run.training_seconds + seconds, 1e-9)
+        run.training_seconds += seconds
+        row |= {"images_per_second": round(images, 1), "seconds": round(seconds, 3)}
+        if (epoch + 1) % run.config.eval_every == 0 or epoch + 1 == run.config.epochs:
+            row |= self._evaluate(epoch)
+        run.history.append(row)
+        run.progress.line(_describe(row, run.config.epochs))
+        last = run.step >= run.timeline.total_steps or run.stop.number is not None
+        if last or (epoch + 1) % run.config.checkpoint_every == 0:
+            run.save()
+        run.write_history()
+        if last:
+            self.model.stop_training = True
+
+    def _evaluate(self, epoch):
+        run, data = self.run, self.run.data
+        values = accuracy(run.evaluator.predict(data.test, data.size, data.decode), data)
+        judged = values
+        row = {key: values[key] for key in ("all", "many", "medium", "few")}
+        if data.validation is not None:
+            judged = accuracy(run.evaluator.predict(data.validation, data.size, data.decode), data)
+            row["val_all"] = judged["all"]
+        if run.best is None or judged["all"] > run.best["judged"]:
+            run.best = {"judged": judged["all"], "accuracy": values, "epoch": epoch + 1, "step": run.step,
+                        "split": "test" if data.validation is None else "val"}
+        return row
+
+
+def _describe(row, epochs):
+    text = f"epoch {row['epoch']}/{epochs}  loss {row['loss']:.4f}  lr {row['lr']:g}  {row['images_per_second']:.0f} images/s"
+    if "all" in row:
+        text += "  " + accuracy_line({k: row[k] for k in ("all", "many", "medium", "few")})
+    return text

@@ -1,0 +1,217 @@
+"""One training run, from flags to report: the same command starts it, resumes it, and leaves a finished one alone."""
+
+import os
+import resource
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cmo_tf.callbacks.drw import DRW
+from cmo_tf.errors import UserError
+from cmo_tf.evaluation import results
+from cmo_tf.evaluation.report import write_report
+from cmo_tf.pipeline.stream import steps_per_epoch
+from cmo_tf.training import build, folder, panel, signals, state, tensorboard, versions
+from cmo_tf.training import data as run_data
+from cmo_tf.training.checkpoint import CheckpointStore
+from cmo_tf.training.evaluate import Evaluator, accuracy_line
+from cmo_tf.training.progress import Progress
+from cmo_tf.training.recorder import Recorder
+from cmo_tf.training.timeline import Timeline
+
+
+def train(config, run_dir: str) -> dict:
+    """Trains (or resumes, or finds finished) the run of a Config in a folder; returns its results.
+
+    Raises:
+        UserError: bad input. signals.Stopped: a signal came; the run is saved.
+    """
+    lock = folder.open_run(run_dir)
+    try:
+        make_repeatable(config)
+        return Run(config, run_dir).go()
+    finally:
+        lock.release()
+
+
+def make_repeatable(config) -> None:
+    """Op determinism where it is asked for: by default on CPU, where it costs little."""
+    wanted = config.deterministic
+    if wanted is None:
+        wanted = not tf.config.list_physical_devices("GPU")
+    if wanted:
+        tf.config.experimental.enable_op_determinism()
+
+
+class Run:
+    """The state of one run and the steps it goes through."""
+
+    def __init__(self, config, run_dir):
+        self.config, self.run_dir = config, run_dir
+        self.store = CheckpointStore(os.path.join(run_dir, "checkpoints"))
+        self.step, self.history, self.best, self.resumed_from = 0, [], None, []
+        self.metric_state, self.seconds_before, self.training_seconds = None, 0.0, 0.0
+        self.began, self.first_step = time.monotonic(), 0
+
+    def go(self) -> dict:
+        """The whole run."""
+        self.store.sweep()
+        checkpoint = self.store.load()
+        finished = self._finished(checkpoint)
+        if finished:
+            return finished
+        self.data = run_data.load(self.config)
+        per_epoch = steps_per_epoch(len(self.data.train), self.config.batch_size, self.config.drop_remainder)
+        if not per_epoch:
+            raise UserError(f"--batch_size={self.config.batch_size}: the training split has {len(self.data.train)} "
+                            "images and --drop_remainder leaves no batch; lower one or drop the other")
+        self.timeline = Timeline(self.config, per_epoch)
+        if checkpoint:
+            self._check_resume(checkpoint[1])
+        self.model = build.classifier(self.config, self.data)
+        self.evaluator = Evaluator(self.model.network, self.model.loss.logit_scale, self.config.eval_batch_size)
+        if checkpoint:
+            self._restore(*checkpoint)
+        folder.write_flags(self.run_dir, self.config)
+        self.progress = Progress(os.path.join(self.run_dir, "log.txt"), self.timeline.total_steps, self.step)
+        try:
+            self._introduce(checkpoint)
+            with signals.listening() as self.stop:
+                self._fit()
+            if self.stop.number is not None and self.step < self.timeline.total_steps:
+                self.progress.line(f"stopped by a signal at step {self.step}; saved")
+                raise signals.Stopped(self.stop.number)
+            return self._finish()
+        finally:
+            self.progress.close()
+
+    def _finished(self, checkpoint):
+        """Results of a run that has nothing left to do, else None."""
+        if checkpoint is None or not os.path.exists(os.path.join(self.run_dir, "results.json")):
+            return None
+        meta = checkpoint[1]
+        total = min(self.config.epochs * meta["steps_per_epoch"],
+                    self.config.max_steps or self.config.epochs * meta["steps_per_epoch"])
+        written = results.read_results(self.run_dir)
+        if meta["step"] < total or written["steps"] != meta["step"]:
+            return None
+        folder.check_same_run(self.run_dir, self.config, len(meta["history"]), meta["steps_per_epoch"])
+        print(f"{self.run_dir}: finished already, nothing to do")
+        return written
+
+    def _check_resume(self, meta):
+        folder.check_same_run(self.run_dir, self.config, len(meta["history"]), meta["steps_per_epoch"])
+        if meta["split_fingerprint"] != self.data.fingerprint or meta["steps_per_epoch"] != self.timeline.steps_per_epoch:
+            raise UserError(f"--data_dir: the images are not those that {self.run_dir} was trained on (split fingerprint "
+                            f"{self.data.fingerprint[:12]}, was {meta['split_fingerprint'][:12]}); give it the old data")
+
+    def _restore(self, arrays, meta, skipped):
+        metrics = {k: v for k, v in arrays.items() if k.startswith("metric")}
+        state.restore(self.model, {k: v for k, v in arrays.items() if k not in metrics})
+        self.step, self.history, self.best = meta["step"], meta["history"], meta["best"]
+        self.metric_state = metrics if meta["partial"] else None
+        self.resumed_from = [*meta["resumed_from_steps"], self.step]
+        self.seconds_before, self.first_step = meta["seconds"], self.step
+
+    def save(self, partial=False) -> None:
+        """A checkpoint of this step."""
+        meta = {"history": self.history, "best": self.best, "partial": partial, "seconds": self.seconds,
+                "steps_per_epoch": self.timeline.steps_per_epoch, "split_fingerprint": self.data.fingerprint,
+                "resumed_from_steps": self.resumed_from, "flags": self.config.arguments()}
+        arrays = {**state.arrays(self.model), **state.metric_state(self.model)}
+        self.store.save(self.step, arrays, results.plain(meta), best_step=self.best and self.best["step"])
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run over all its sessions."""
+        return self.seconds_before + time.monotonic() - self.began
+
+    def images_this_session(self) -> int:
+        """Images trained on since the process started."""
+        per_epoch, size, batch = self.timeline.steps_per_epoch, len(self.data.train), self.config.batch_size
+        size = per_epoch * batch if self.config.drop_remainder else size
+        seen = [step // per_epoch * size + min(step % per_epoch * batch, size) for step in (self.first_step, self.step)]
+        return seen[1] - seen[0]
+
+    def write_history(self) -> None:
+        """metrics.csv and TensorBoard, from the history alone: a resumed run writes no row twice."""
+        results.write_history(self.run_dir, self.history)
+        self.board.write(self.history)
+
+    def _introduce(self, checkpoint):
+        data, line = self.data, self.progress.line
+        for text in checkpoint[2] if checkpoint else []:
+            line(text)
+        for text in self.timeline.warnings():
+            line(f"warning: {text}")
+        sizes = "/".join(str(len(data.groups[g])) for g in ("many", "medium", "few"))
+        line(f"{self.config.dataset}: {len(data.train)} training images, {data.num_classes} classes of {data.counts.max()} "
+             f"to {data.counts.min()} images (many/medium/few {sizes}), {len(data.test)} test images")
+        line(f"split fingerprint {data.fingerprint}")
+        line(f"{'resuming at' if checkpoint else 'starting:'} step {self.step} of {self.timeline.total_steps}, "
+             f"{self.timeline.steps_per_epoch} steps an epoch, into {self.run_dir}")
+        self.board = tensorboard.Board(os.path.join(self.run_dir, "tensorboard"), self.config, data)
+        self.board.restart()
+        panel.write(self.run_dir, self.config, data, self.board)
+        self.write_history()
+
+    def _fit(self):
+        """Keras' fit over what is left: the rest of a begun epoch first, then whole ones."""
+        recorder, per_epoch = Recorder(self), self.timeline.steps_per_epoch
+        callbacks = [recorder]
+        if self.timeline.reweight_start is not None:
+            callbacks.append(DRW(self.data.counts, self.timeline.reweight_start, self.config.reweight_beta))
+        # A stop request, or --max_steps, may come before the first step.
+        while self.step < self.timeline.total_steps and self.stop.number is None:
+            epoch, done = divmod(self.step, per_epoch)
+            stream = build.stream(self.config, self.data, self.timeline, self.step)
+            self.model.fit(stream, initial_epoch=epoch, epochs=epoch + 1 if done else self.config.epochs,
+                           steps_per_epoch=per_epoch - done, callbacks=callbacks, verbose=0)
+
+    def _finish(self):
+        """Predictions, model, results and reports, each written whole or not at all."""
+        data, config = self.data, self.config
+        predictions = self.evaluator.predict(data.test, data.size, data.decode)
+        results.write_predictions(self.run_dir, predictions)
+        temporary = os.path.join(self.run_dir, ".model.tmp.keras")
+        self.model.network.save(temporary)
+        os.replace(temporary, os.path.join(self.run_dir, "model.keras"))
+        found = results.evaluate(predictions, data.counts, data.class_names, data.groups)
+        found |= {
+            "best": self.best and {k: self.best[k] for k in ("accuracy", "epoch", "split")},
+            "epochs": self.step // self.timeline.steps_per_epoch, "steps": self.step,
+            "resumed_from_steps": self.resumed_from, "seed": config.seed, "split_fingerprint": data.fingerprint,
+            "images_per_second": self.history[-1]["images_per_second"] if self.history else None,
+            "seconds": round(self.seconds, 3), "flags": vars(config) | {"run_dir": self.run_dir},
+            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "versions": versions.versions(),
+        }
+        results.write_results(self.run_dir, found)
+        self.board.finish(found["accuracy"])
+        html, _ = write_report(self.run_dir)
+        self.progress.line(accuracy_line(found["accuracy"]))
+        self.progress.line(f"report: {html}")
+        return results.read_results(self.run_dir)
+
+
+def evaluate(run_dir: str, config) -> dict:
+    """`--mode=eval`: accuracy of a run's model.keras, from the run folder and its data alone; writes nothing."""
+    path = os.path.join(run_dir, "model.keras")
+    if not os.path.exists(path):
+        raise UserError(f"--run_dir={run_dir}: no model.keras there; let the run finish first")
+    make_repeatable(config)
+    data = run_data.load(config)
+    network = keras.models.load_model(path)
+    scale = build.loss(config, data.counts).logit_scale
+    predictions = Evaluator(network, scale, config.eval_batch_size).predict(data.test, data.size, data.decode)
+    return results.evaluate(predictions, data.counts, data.class_names, data.groups)
+
+
+def weights(run_dir: str) -> dict[str, np.ndarray]:
+    """Arrays of a run's newest good checkpoint, for comparing runs."""
+    found = CheckpointStore(os.path.join(run_dir, "checkpoints")).load()
+    if found is None:
+        raise UserError(f"--run_dir={run_dir}: no checkpoint there")
+    return found[0]

@@ -1,0 +1,71 @@
+"""What happens when: learning rate, mixing window and re-weighting as pure functions of the epoch."""
+
+from dataclasses import dataclass
+
+from cmo_tf.schedules import SCHEDULES, epoch_at
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The course of a run, computed from its Config and the number of steps an epoch has.
+
+    Epochs are 0-indexed. Rate drops and the start of re-weighting scale with `--epochs` by fraction; warm-up and the
+    ends of the mixing window stay in epochs.
+    """
+
+    config: object
+    steps_per_epoch: int
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run, cut at `--max_steps`."""
+        steps = self.config.epochs * self.steps_per_epoch
+        return min(steps, self.config.max_steps or steps)
+
+    @property
+    def reweight_start(self) -> int | None:
+        """First re-weighted epoch, or None."""
+        start = self.config.reweight_start
+        if self.config.reweight == "none":
+            return None
+        return epoch_at(start, self.config.epochs) if start < 1 else int(start)
+
+    @property
+    def mix_epochs(self) -> tuple[int, int]:
+        """(first, stop) epochs that may mix; equal where the run is too short for its window."""
+        first, stop = self.config.mix_skip_first, self.config.epochs - self.config.mix_skip_last
+        return (first, stop) if first < stop else (0, 0)
+
+    @property
+    def mix_steps(self) -> tuple[int, int]:
+        """(first, stop) steps that may mix."""
+        if self.config.mix == "none":
+            return 0, 0
+        first, stop = self.mix_epochs
+        return first * self.steps_per_epoch, stop * self.steps_per_epoch
+
+    def lr(self, epoch: int) -> float:
+        """Learning rate of an epoch."""
+        config = self.config
+        options = dict(drops=config.lr_drops, factor=config.lr_factor) if config.schedule == "step" else {}
+        return SCHEDULES[config.schedule](epoch, base_lr=config.lr, epochs=config.epochs,
+                                          warmup_epochs=config.warmup_epochs, **options)
+
+    def course(self, epoch: int) -> tuple:
+        """(learning rate, re-weighted, mixing) of an epoch: what must not change under finished steps."""
+        start, (first, stop) = self.reweight_start, self.mix_epochs
+        mixing = self.config.mix != "none" and first <= epoch < stop
+        return self.lr(epoch), start is not None and epoch >= start, mixing
+
+    def warnings(self) -> list[str]:
+        """One clear line for everything that is asked for and will not happen in a run this short."""
+        config, lines = self.config, []
+        if config.mix != "none" and self.mix_epochs == (0, 0):
+            lines.append(f"--mix={config.mix}: {config.epochs} epochs leave none between --mix_skip_first="
+                         f"{config.mix_skip_first} and --mix_skip_last={config.mix_skip_last}; training unmixed")
+        if config.warmup_epochs >= config.epochs and config.warmup_epochs:
+            lines.append(f"--warmup_epochs={config.warmup_epochs}: the whole run of {config.epochs} epochs is warm-up")
+        if self.reweight_start is not None and self.reweight_start >= config.epochs:
+            lines.append(f"--reweight_start={config.reweight_start:g}: starts at epoch {self.reweight_start}, "
+                         f"after the last one; training unweighted")
+        return lines
