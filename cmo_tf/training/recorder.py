@@ -20,11 +20,11 @@ class Recorder(keras.callbacks.Callback):
 
     def __init__(self, run):
         super().__init__()
-        self.run, self.epoch, self.epoch_began = run, 0, 0.0
+        self.run, self.first_step, self.epoch_began = run, 0, 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
         run = self.run
-        self.epoch, self.epoch_began = epoch, time.monotonic()
+        self.first_step, self.epoch_began = run.step, time.monotonic()
         self.model.optimizer.learning_rate = run.timeline.lr(epoch)
         if run.metric_state:
             state.metric_state(self.model, run.metric_state)
@@ -48,9 +48,9 @@ class Recorder(keras.callbacks.Callback):
             return  # stopped inside: the epoch is not done
         seconds = time.monotonic() - self.epoch_began
         row = {"epoch": epoch + 1, "step": run.step, "loss": float(logs["loss"]), "lr": run.timeline.lr(epoch)}
-        images = run.images_this_session() / max(run.training_seconds + seconds, 1e-9)
         run.training_seconds += seconds
-        row |= {"images_per_second": round(images, 1), "seconds": round(seconds, 3)}
+        images = run.images_up_to(run.step) - run.images_up_to(self.first_step)
+        row |= {"images_per_second": round(images / max(seconds, 1e-9), 1), "seconds": round(seconds, 3)}
         if (epoch + 1) % run.config.eval_every == 0 or epoch + 1 == run.config.epochs:
             row |= self._evaluate(epoch)
         run.history.append(row)

@@ -128,12 +128,18 @@ class Run:
         """Wall time of the run over all its sessions."""
         return self.seconds_before + time.monotonic() - self.began
 
-    def images_this_session(self) -> int:
-        """Images trained on since the process started."""
-        per_epoch, size, batch = self.timeline.steps_per_epoch, len(self.data.train), self.config.batch_size
-        size = per_epoch * batch if self.config.drop_remainder else size
-        seen = [step // per_epoch * size + min(step % per_epoch * batch, size) for step in (self.first_step, self.step)]
-        return seen[1] - seen[0]
+    def images_up_to(self, step: int) -> int:
+        """Images that the first `step` steps train on."""
+        per_epoch, batch = self.timeline.steps_per_epoch, self.config.batch_size
+        size = per_epoch * batch if self.config.drop_remainder else len(self.data.train)
+        return step // per_epoch * size + min(step % per_epoch * batch, size)
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Over the epochs of this session, evaluation and checkpoints left out."""
+        whole = self.history[-1]["step"] if self.history else 0
+        images = self.images_up_to(whole) - self.images_up_to(self.first_step)
+        return round(images / self.training_seconds, 1) if images > 0 and self.training_seconds else None
 
     def write_history(self) -> None:
         """metrics.csv and TensorBoard, from the history alone: a resumed run writes no row twice."""
@@ -183,7 +189,7 @@ class Run:
             "best": self.best and {k: self.best[k] for k in ("accuracy", "epoch", "split")},
             "epochs": self.step // self.timeline.steps_per_epoch, "steps": self.step,
             "resumed_from_steps": self.resumed_from, "seed": config.seed, "split_fingerprint": data.fingerprint,
-            "images_per_second": self.history[-1]["images_per_second"] if self.history else None,
+            "images_per_second": self.images_per_second,
             "seconds": round(self.seconds, 3), "flags": vars(config) | {"run_dir": self.run_dir},
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "versions": versions.versions(),
