@@ -16,6 +16,8 @@ class Draw(enum.IntEnum):
     FOREGROUND = 2
     AUGMENT = 3
     AUGMENT_FOREGROUND = 4
+    CANVAS = 5
+    PARTNER = 6
 
 
 def stateless_seed(seed, draw: Draw, step):

@@ -7,8 +7,8 @@ import tensorflow as tf
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import LongTailLoss
 from cmo_tf.losses.mixed import mixed_terms
-from cmo_tf.pipeline.stream import steps_per_epoch as count_steps
-from cmo_tf.pipeline.stream import train_stream
+from cmo_tf.pipeline import steps_per_epoch as count_steps
+from cmo_tf.pipeline import train_stream
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")

@@ -12,7 +12,7 @@ from cmo_tf.callbacks.drw import DRW
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation import results
 from cmo_tf.evaluation.report import write_report
-from cmo_tf.pipeline.stream import steps_per_epoch
+from cmo_tf.pipeline import steps_per_epoch
 from cmo_tf.training import build, folder, panel, signals, state, tensorboard, versions
 from cmo_tf.training import data as run_data
 from cmo_tf.training.checkpoint import CheckpointStore

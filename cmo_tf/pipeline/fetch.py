@@ -1,0 +1,55 @@
+"""Reading images: the augmented rows of a training batch, and the plain ones of an evaluation."""
+
+import numpy as np
+import tensorflow as tf
+
+from cmo_tf.augment.policies import center_crop
+from cmo_tf.errors import UserError
+from cmo_tf.pipeline.plan import Draw, stateless_seed
+
+
+def decode_all(decode, paths):
+    """Images (b,H,W,C) of paths (b,), decoded side by side."""
+    spec = tf.data.Dataset.from_tensors(paths[0]).map(decode).element_spec
+    return tf.map_fn(decode, paths, fn_output_signature=spec, parallel_iterations=16)
+
+
+class Fetch:
+    """Reads and augments the rows of one worker."""
+
+    def __init__(self, images, decode, augment, seed):
+        self.images, self.decode, self.augment, self.seed = tf.convert_to_tensor(images), decode, augment, seed
+        if decode is None and self.images.shape.rank != 4:
+            raise UserError(f"images: (N, height, width, channels) is needed, got shape {tuple(self.images.shape)}; "
+                            "paths need decode=")
+        # The size that mixing sees is known before the first batch: boxes are drawn in it.
+        spec = tf.data.Dataset.range(1).map(lambda i: self(i[None], i, tf.constant(1, tf.int64), i[None], Draw.AUGMENT))
+        self.size = tuple(spec.element_spec.shape[1:3])
+
+    def __call__(self, index, step, rows, places, kind):
+        """Images (b,H,W,C) of `index`, which stand at `places` (b,) of a global batch of `rows`."""
+        images = tf.gather(self.images, index)
+        if self.decode is not None:
+            images = decode_all(self.decode, images)
+        if self.augment is None:
+            return images
+        drawn = self.augment.draw(stateless_seed(self.seed, kind, step), rows)
+        return self.augment.apply(images, {k: tf.gather(v, places) for k, v in drawn.items()})
+
+
+def eval_batches(images, labels=None, *, batch_size=256, size=None, decode=None):
+    """One pass in order: batches of raw images, centre-cropped to `size`, with labels where given.
+
+    Args:
+        images: (N,H,W,C) array, or (N,) paths with `decode`.
+        labels: (N,) integers or None.
+        size: (height, width) or None, which leaves the images as they are.
+    """
+    def read(image):
+        return center_crop(image if decode is None else decode_all(decode, image), size)
+
+    data = tf.data.Dataset.from_tensor_slices(images).batch(batch_size).map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    if labels is not None:
+        labels = tf.data.Dataset.from_tensor_slices(np.asarray(labels).astype(np.int32)).batch(batch_size)
+        data = tf.data.Dataset.zip(data, labels)
+    return data.prefetch(tf.data.AUTOTUNE)
