@@ -15,12 +15,24 @@ PACKAGE = "cmo_tf"
 CLASSES = {
     "BalancedSoftmax": "cmo_tf.losses.balanced_softmax",
     "CMO": "cmo_tf.mixing.cmo",
+    "CMOBack": "cmo_tf.mixing.cmo_back",
+    "CMOMinor": "cmo_tf.mixing.cmo_minor",
+    "CMOMixup": "cmo_tf.mixing.cmo_mixup",
     "CrossEntropy": "cmo_tf.losses.cross_entropy",
+    "CutMix": "cmo_tf.mixing.cutmix",
+    "Focal": "cmo_tf.losses.focal",
+    "FocalSigmoid": "cmo_tf.losses.focal_sigmoid",
+    "InfluenceBalanced": "cmo_tf.losses.influence_balanced",
+    "LADE": "cmo_tf.losses.lade",
     "LDAM": "cmo_tf.losses.ldam",
+    "LogitAdjusted": "cmo_tf.losses.logit_adjusted",
     "LongTailClassifier": "cmo_tf.training.classifier",
     "Mixed": "cmo_tf.losses.mixed",
+    "Mixup": "cmo_tf.mixing.mixup",
     "NormedLinear": "cmo_tf.models.heads",
+    "Remix": "cmo_tf.mixing.remix",
     "SGD": "cmo_tf.optim",
+    "Unmixed": "cmo_tf.mixing.base",
 }
 
 

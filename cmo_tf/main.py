@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(config, files):
-    _import_tensorflow()
+    import_tensorflow()
     from cmo_tf.training import folder, run, signals
     from cmo_tf.training.evaluate import accuracy_line
     _check_backend()
@@ -41,7 +41,7 @@ def _run(config, files):
     return 0
 
 
-def _import_tensorflow():
+def import_tensorflow():
     """Imports TensorFlow with settings that it reads then (what the user has set stays), without its greetings.
 
     Its C++ part writes to stderr before any log level is heard; what it wrote is shown only if the import fails.

@@ -3,13 +3,12 @@
 import keras
 from keras import ops
 
-from cmo_tf.errors import UserError
-from cmo_tf.mixing.base import Mixer
+from cmo_tf.mixing.base import PlannedMixer
 from cmo_tf.mixing.boxes import cut_box
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
-class CMO(Mixer):
+class CMO(PlannedMixer):
     """Context-rich Minority Oversampling on the device.
 
     ```python
@@ -34,62 +33,31 @@ class CMO(Mixer):
     Source: paper Eq. 1 and Algorithm 1; the box of CutMix (Yun et al., ICCV 2019).
     """
 
-    needs_q = True
+    partner = "q"
 
-    def __init__(self, alpha=1.0, probability=0.5, per_image=False, seed=None, **kwargs):
-        if not alpha > 0:
-            raise UserError(f"--alpha={alpha}: the Beta distribution needs a positive parameter")
-        if not 0 <= probability <= 1:
-            raise UserError(f"--probability={probability} is not in [0, 1]")
-        super().__init__(**kwargs)
-        self.alpha, self.probability, self.per_image, self.seed = float(alpha), float(probability), bool(per_image), seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        # Beta(1, 1) is uniform and compiles; keras.random.beta does not under XLA.
-        self.supports_jit = self.alpha == 1.0
-
-    @classmethod
-    def from_options(cls, *, alpha=1.0, probability=0.5, per_image=False, seed=None, **_):
-        """The layer from the program's flags, of which it picks its own."""
-        return cls(alpha=alpha, probability=probability, per_image=per_image, seed=seed)
-
-    def call(self, batch, training=None):
-        missing = [k for k in ("image", "label", "image_q", "label_q") if k not in batch]
-        if missing:
-            raise UserError(f"CMO: the batch has no {', '.join(missing)}; cmo_tf.pipeline.train_stream gives all of them")
-        image = batch["image"]
-        rows, height, width = ops.shape(image)[0], image.shape[1], image.shape[2]
-        if not training:
-            return self._result(batch, image, ops.ones((rows,), "float32"))
+    def mix(self, batch):
+        """Pastes the box of each row's foreground at its own place."""
+        image, height, width = batch["image"], batch["image"].shape[1], batch["image"].shape[2]
+        rows = ops.shape(image)[0]
         box = ops.cast(batch["box"], "int32") if "box" in batch else self._draw_box(batch.get("lam"), rows, height, width)
         box = box * ops.cast(self.active, "int32")
-        inside = box_mask(box, height, width)
         area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
         lam = 1.0 - ops.cast(area, "float32") / float(height * width)
-        return self._result(batch, ops.where(inside[..., None], batch["image_q"], image), lam)
-
-    @staticmethod
-    def _result(batch, image, lam):
-        return {"image": image, "label": batch["label"], "label_q": batch["label_q"], "lam": lam}
+        inside = box_mask(box, height, width)[..., None]
+        return self._result(batch, ops.where(inside, batch["image_q"], image), lam)
 
     def _draw_box(self, lam, rows, height, width):
         """Box (B,4) int32 of a plan of the layer's own; all zero where the coin says unmixed."""
-        shape = (rows,) if self.per_image else (1,)
+        shape = self._draws(rows)
         mixed = ops.ones(shape, "float32")
-        coin = self._uniform(shape)
         if lam is None:
-            lam = self._uniform(shape) if self.alpha == 1.0 else keras.random.beta(
-                shape, self.alpha, self.alpha, seed=self.seed_generator)
-            mixed = ops.cast(coin < self.probability, "float32")
+            mixed, lam = self._coin(shape), self._lam(shape)
         else:
             lam = ops.reshape(ops.cast(lam, "float32"), (-1,))
         center_y = ops.cast(self._uniform(shape) * height, "int32")
         center_x = ops.cast(self._uniform(shape) * width, "int32")
         box = ops.stack(cut_box(lam, center_y, center_x, height, width), axis=-1)
-        box = ops.cast(box, "int32") * ops.cast(mixed, "int32")[:, None]
-        return ops.broadcast_to(box, (rows, 4))
-
-    def _uniform(self, shape):
-        return keras.random.uniform(shape, seed=self.seed_generator, dtype="float32")
+        return ops.broadcast_to(ops.cast(box, "int32") * ops.cast(mixed, "int32")[:, None], (rows, 4))
 
     @staticmethod
     def pack(out):
@@ -99,10 +67,6 @@ class CMO(Mixer):
         """
         columns = [ops.cast(out[k], "float32") for k in ("label", "label_q", "lam")]
         return out["image"], ops.stack(columns, axis=-1)
-
-    def get_config(self):
-        return {**super().get_config(), "alpha": self.alpha, "probability": self.probability,
-                "per_image": self.per_image, "seed": self.seed}
 
 
 def box_mask(box, height, width):

@@ -48,21 +48,22 @@ class Planner:
         alpha: of Beta(alpha, alpha).
         mix_steps: (first, stop) limits mixing to these steps; None does not.
         per_image: a plan a row instead of one for the batch.
+        plan: "box", a box whose pixels make lam; "blend", lam as drawn and no box.
     """
 
-    def __init__(self, seed, size, probability=0.5, alpha=1.0, mix_steps=None, per_image=False):
+    def __init__(self, seed, size, probability=0.5, alpha=1.0, mix_steps=None, per_image=False, plan="box"):
         if not 0 <= probability <= 1:
             raise UserError(f"--probability={probability} is not in [0, 1]")
         if not alpha > 0:
             raise UserError(f"--alpha={alpha}: the Beta distribution needs a positive parameter")
         self.seed, self.size, self.probability, self.alpha = seed, size, probability, float(alpha)
-        self.mix_steps, self.per_image = mix_steps, per_image
+        self.mix_steps, self.per_image, self.plan = mix_steps, per_image, plan
 
     def __call__(self, step, rows):
         """Plan of a global batch of `rows` rows.
 
         Returns:
-            mixed (rows,) bool: the coin and the window said so; lam (rows,) float32, the exact share of pixels kept;
+            mixed (rows,) bool: the coin and the window said so; lam (rows,) float32, the exact share kept;
             box (rows, 4) int32 of y0, x0, y1, x1. An unmixed row has lam 1 and an empty box at the origin.
         """
         height, width = self.size
@@ -73,6 +74,9 @@ class Planner:
             first, stop = self.mix_steps
             mixed &= (step >= first) & (step < stop)
         lam = symmetric_beta(shape, seeds[1], self.alpha)
+        if self.plan == "blend":
+            lam = tf.cast(tf.where(mixed, lam, 1.0), tf.float32)
+            return tf.broadcast_to(mixed, [rows]), tf.broadcast_to(lam, [rows]), tf.zeros([rows, 4], tf.int32)
         center = tf.random.stateless_uniform([2, *shape], seeds[2], dtype=tf.float64)
         center_y, center_x = (tf.cast(center[i] * side, tf.int32) for i, side in enumerate((height, width)))
         box = tf.stack(cut_box(lam, center_y, center_x, height, width), axis=-1)

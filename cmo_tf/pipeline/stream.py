@@ -17,7 +17,7 @@ Q_SOURCES = ("index", "rejection", "interleave")
 def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0, probability=0.5, alpha=1.0,
                  augment=None, mix_steps=None, shard=(0, 1), drop_remainder=False, q_kind="inverse", q_level="image",
                  q_source="index", per_image=False, class_counts=None, decode=None, canvas="p", partner="q",
-                 unmixed="canvas", sampler="instance", epochs=None):
+                 unmixed="canvas", plan="box", sampler="instance", epochs=None):
     """Endless stream of training batches; element i is a pure function of `(seed, start_step + i)`.
 
     Args:
@@ -36,6 +36,7 @@ def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0,
         decode: path -> image of static shape, for images given as paths.
         canvas: what `image` is drawn from, "p" or "q"; partner: what `image_q` is, "q", "p" or "permuted", another
             row of the same batch. Mixers name theirs; CMO has canvas "p" and partner "q".
+        plan: "box" for pasted patches, "blend" for the mixup family, whose lam is not rounded to pixels.
         unmixed: where unmixed batches come from, "canvas" or "p" (they differ where the canvas is "q").
         sampler: what an epoch of P is made of, see `cmo_tf.samplers`; epochs: length of the run, for those that change.
 
@@ -54,7 +55,7 @@ def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0,
     counts = np.bincount(labels) if class_counts is None else np.asarray(class_counts)
     distribution = class_distribution(counts, q_power, q_kind, q_level)
     fetch = Fetch(images, decode, augmentation.resolve(augment), seed)
-    planner = Planner(seed, fetch.size, probability, alpha, mix_steps, per_image)
+    planner = Planner(seed, fetch.size, probability, alpha, mix_steps, per_image, plan)
     label_table = tf.constant(labels, tf.int32)
     order = None if sampler == "instance" else epoch_order(sampler, labels, counts, seed, epochs)
     batches = order_batches(len(labels), batch_size, seed, start_step, drop_remainder, order)

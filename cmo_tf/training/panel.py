@@ -1,12 +1,12 @@
 """The picture of what CMO does: backgrounds, foregrounds and their mixtures, with the label shares."""
 
+import dataclasses
 import os
 
 import numpy as np
 import tensorflow as tf
 
 from cmo_tf.evaluation.results import write_atomically
-from cmo_tf.mixing import MIXERS
 from cmo_tf.training import build
 from cmo_tf.training.timeline import Timeline
 
@@ -25,14 +25,13 @@ def grid(config, data) -> np.ndarray:
 
     Every column shows another plan, so that one picture gives the range of boxes that training sees.
     """
-    import dataclasses
     shown = dataclasses.replace(config, batch_size=COLUMNS, drop_remainder=False, q_source="index", per_image=True,
                                 probability=1.0, augment=None)
     timeline = Timeline(dataclasses.replace(shown, mix_skip_first=0, mix_skip_last=0), 1)
     batch = next(iter(build.stream(shown, data, timeline)))
-    mixer = MIXERS[config.mix].from_options(alpha=config.alpha, probability=1.0, per_image=True, seed=config.seed)
+    mixer = build.mixer(shown, data)
     mixed = mixer(batch, training=True)
-    rows = [batch["image"], batch["image_q"], mixed["image"]] if mixer.needs_q else [batch["image"]]
+    rows = [batch["image"], batch["image_q"], mixed["image"]] if mixer.partner else [batch["image"]]
     captions = [[data.class_names[i] for i in batch["label"].numpy()],
                 [data.class_names[i] for i in batch["label_q"].numpy()],
                 [f"{lam:.0%} / {1 - lam:.0%}" for lam in mixed["lam"].numpy()]]

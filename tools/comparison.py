@@ -1,0 +1,87 @@
+"""Shows our figures beside printed ones: a terminal table, Markdown, one self-contained HTML page, the alpha plot."""
+
+import html
+import os
+
+from cmo_tf.evaluation.results import write_atomically
+
+COLUMNS = ("all", "many", "medium", "few")
+
+
+def show(table: list[dict], name: str, extra: list[str], seeds: list[int], out: str | None) -> None:
+    """Prints the comparison; with `out` also writes table.md and table.html (and alpha.svg where alpha varies) there."""
+    header, lines = _cells(table)
+    widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
+    for line in [header, *lines]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if not out:
+        return
+    os.makedirs(out, exist_ok=True)
+    note = (f"Ours: last epoch, mean and standard deviation over seeds {', '.join(map(str, seeds))}; the difference is ours "
+            f"minus printed. Best: best epoch on the test set, which is what the printed figures most likely are. "
+            f"Flags beside the rows': {' '.join(extra) or 'none'}.")
+    plot = _alpha_plot(table) if len({row["alpha"] for row in table}) > 2 else None
+    if plot:
+        write_atomically(os.path.join(out, "alpha.svg"), plot)
+    write_atomically(os.path.join(out, "table.md"), _markdown(f"Table {name}", note, header, lines, bool(plot)))
+    write_atomically(os.path.join(out, "table.html"), _html(f"Table {name}", note, header, lines, plot))
+    print(os.path.join(out, "table.html"))
+
+
+def _cells(table):
+    shown = [c for c in COLUMNS if any(c in row["printed"] or c in row["ours"] for row in table)]
+    header = ["data", "method"]
+    for column in shown:
+        header += [f"{column} printed", f"{column} ours", "diff"]
+    lines = []
+    for row in table:
+        line = [row["data"], row["title"]]
+        for column in shown:
+            printed, ours = row["printed"].get("med" if column == "medium" else column), row["ours"].get(column)
+            line += ["" if printed is None else f"{printed:.1f}", _mean(ours),
+                     f"{ours[0] - printed:+.1f}" if ours and printed is not None else ""]
+        lines.append([*line, "" if row["best"] is None else f"{row['best']:.1f}",
+                      "" if row["seconds"] is None else f"{row['seconds']:.0f}"])
+    return [*header, "best all", "seconds"], lines
+
+
+def _mean(ours):
+    if ours is None:
+        return ""
+    mean, sd, _ = ours
+    return f"{mean:.1f}" if sd is None else f"{mean:.1f} ± {sd:.1f}"
+
+
+def _markdown(title, note, header, lines, plotted):
+    rows = [header, ["---"] * len(header), *lines]
+    body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    picture = ["", "![accuracy against alpha](alpha.svg)"] if plotted else []
+    return "\n".join([f"# {title}", "", note, "", *body, *picture]) + "\n"
+
+
+def _html(title, note, header, lines, plot):
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
+    return (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+            f"<title>{html.escape(title)}</title><style>:root{{color-scheme:light dark}}body{{font:16px/1.5 system-ui,"
+            f"sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}}div{{overflow-x:auto}}table{{border-collapse:"
+            f"collapse;font-variant-numeric:tabular-nums}}td,th{{padding:.3rem .7rem;border-bottom:1px solid #8884;"
+            f"text-align:right;white-space:nowrap}}td:nth-child(-n+2),th:nth-child(-n+2){{text-align:left}}svg{{max-width:"
+            f"100%;height:auto}}</style><h1>{html.escape(title)}</h1><p>{html.escape(note)}</p><div><table><thead><tr>"
+            f"{head}</tr></thead><tbody>{body}</tbody></table></div>{plot or ''}</html>\n")
+
+
+def _alpha_plot(table):
+    """SVG of accuracy against alpha, with the spread over seeds."""
+    from cmo_tf.evaluation.svg import drawing
+
+    @drawing("accuracy against alpha")
+    def draw(figure):
+        axes = figure.subplots()
+        points = sorted((row["alpha"], *row["ours"]["all"][:2]) for row in table if "all" in row["ours"])
+        axes.errorbar([p[0] for p in points], [p[1] for p in points], [p[2] or 0.0 for p in points], marker="o", capsize=3)
+        axes.set(xscale="log", xlabel="alpha", ylabel="accuracy (%)")
+        axes.set_xticks([p[0] for p in points], [f"{p[0]:g}" for p in points])
+        axes.minorticks_off()
+
+    return draw()

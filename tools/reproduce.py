@@ -1,0 +1,190 @@
+"""Runs the rows of a paper table and prints ours beside the paper's: terminal, Markdown, HTML.
+
+    python tools/reproduce.py --table=3 --seeds=0,1 [--jobs=1] [--dry_run] [--out=DIR] [FLAGS OF cmo_tf.main]
+    python tools/reproduce.py --table=3 --seeds=0,1 --dataset=digits --imbalance_ratio=20 --model=resnet20 --epochs=30
+
+The rows are the files of flags/table<N>/ (flags/supp_table<N>/ for --table=S<N>, flags/supp_figure<N>/ for --table=F<N>); the first line of each names table,
+data, method and the printed figures. Flags of the program behind those of this tool go to every run, after the row's.
+Runs are resumable and shared: rows with the same flags, also of different tables, train once.
+"""
+
+import concurrent.futures
+import dataclasses
+import glob
+import hashlib
+import os
+import re
+import statistics
+import subprocess
+import sys
+
+from absl import flags
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+from cmo_tf import config as configuration  # noqa: E402
+from cmo_tf import flagfile, long_tail  # noqa: E402
+from cmo_tf.errors import UserError  # noqa: E402
+from cmo_tf.evaluation import results  # noqa: E402
+from tools import comparison  # noqa: E402
+
+COLUMNS = ("all", "many", "medium", "few")
+PER_CLASS = {"cifar10": (10, 5000), "cifar100": (100, 500), "fashion_mnist": (10, 6000)}
+IMAGES_PER_SECOND = 250.0  # ResNet-32, 32x32, two cores; replaced by the median of finished runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of a table: its title and data, the printed figures, the flags and the Config they make."""
+
+    title: str
+    data: str
+    printed: dict
+    arguments: tuple
+    config: object
+
+    @property
+    def key(self) -> str:
+        """Names the training that the row asks for, whatever the row is called; the seed is left out."""
+        lines = [a for a in self.config.arguments() if not a.startswith(("--seed=", "--data_dir="))]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:10]
+
+
+def table_folder(table: str) -> str:
+    """Folder of the row files of "3", "S1" (supplement Table 1) or "F1" (supplement Figure 1)."""
+    match = re.fullmatch(r"([sSfF]?)(\d+)", table)
+    kind = {"": "table", "s": "supp_table", "f": "supp_figure"}[match[1].lower()] if match else ""
+    folder = os.path.join(ROOT, "flags", f"{kind}{int(match[2]):02d}" if match else "")
+    if not match or not os.path.isdir(folder):
+        there = sorted(os.path.basename(f) for f in glob.glob(os.path.join(ROOT, "flags", "*[0-9]")))
+        raise UserError(f"--table={table}: no such table; there are {', '.join(there)} "
+                        "(S1 is supp_table01, F1 is supp_figure01)")
+    return folder
+
+
+def read_rows(folder: str, extra: list[str]) -> list[Row]:
+    """The rows of a folder, in the order of their file names. A UserError names a file without a proper first line."""
+    rows = []
+    for path in sorted(glob.glob(os.path.join(folder, "*.cfg"))):
+        with open(path, encoding="utf-8") as file:
+            parts = [p.strip() for p in file.readline().lstrip("# ").split("|")]
+        if len(parts) < 4:
+            raise UserError(f"{path}:1: the first line is '# table | data | method | all=... [many=... ...]'")
+        printed = {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", parts[3])}
+        arguments = (*flagfile.read(path), *extra)
+        rows.append(Row(parts[2], parts[1], printed, arguments, configuration.parse(list(arguments))[0]))
+    return rows
+
+
+def run_dir(runs: str, row: Row, seed: int) -> str:
+    """Folder of a row's run: that of an equal one if there is one."""
+    there = glob.glob(os.path.join(runs, f"*-{row.key}-s{seed}"))
+    slug = re.sub(r"[^a-z0-9]+", "_", row.title.lower()).strip("_")
+    return there[0] if there else os.path.join(runs, f"{slug}-{row.key}-s{seed}")
+
+
+def command(row: Row, folder: str, seed: int) -> list[str]:
+    """The command of one run."""
+    return [sys.executable, "-m", "cmo_tf.main", *row.arguments, f"--seed={seed}", f"--run_dir={os.path.abspath(folder)}"]
+
+
+def finished(folder: str) -> dict | None:
+    """Results of a finished run, else None."""
+    return results.read_results(folder) if os.path.exists(os.path.join(folder, "results.json")) else None
+
+
+def training_images(config) -> int:
+    """Images of the training split, without reading a big set."""
+    if config.dataset not in PER_CLASS:
+        from cmo_tf.training import data
+        return len(data.load(config).train)
+    classes, each = PER_CLASS[config.dataset]
+    return sum(long_tail.long_tailed_counts([each] * classes, config.imbalance_ratio, config.profile,
+                                            config.max_per_class))
+
+
+def estimate(jobs: list[tuple[Row, str, int]], runs: str) -> float:
+    """Seconds that the unfinished runs take one after another."""
+    rates = [found["images_per_second"] for folder in glob.glob(os.path.join(runs, "*"))
+             if (found := finished(folder)) and found["images_per_second"]]
+    rate = statistics.median(rates) if rates else IMAGES_PER_SECOND
+    return sum(training_images(row.config) * row.config.epochs / rate for row, folder, _ in jobs if not finished(folder))
+
+
+def run_all(jobs, at_once: int, logs: str) -> None:
+    """Runs what is not finished, `at_once` at a time; a UserError names the first row that failed."""
+    os.makedirs(logs, exist_ok=True)
+    waiting = {folder: (row, seed) for row, folder, seed in jobs if not finished(folder)}
+
+    def run(item):
+        folder, (row, seed) = item
+        with open(os.path.join(logs, os.path.basename(folder) + ".log"), "a", encoding="utf-8") as log:
+            code = subprocess.run(command(row, folder, seed), cwd=ROOT, stdout=log, stderr=log, check=False).returncode
+        return row, seed, code, log.name
+
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        for number, (row, seed, code, log) in enumerate(pool.map(run, waiting.items()), 1):
+            print(f"[{number}/{len(waiting)}] {row.title}, seed {seed}: {'done' if not code else f'exit {code}'}",
+                  file=sys.stderr, flush=True)
+            if code:
+                raise UserError(f"{row.title}, seed {seed}: exit code {code}, see {log}; the same command resumes")
+
+
+def compare(rows: list[Row], seeds: list[int], runs: str) -> list[dict]:
+    """A dict a row: title, data, printed figures and per column (mean, sd, n) of the last epochs."""
+    table = []
+    for row in rows:
+        found = [finished(run_dir(runs, row, seed)) for seed in seeds]
+        found = [f for f in found if f]
+        ours = {}
+        for column in COLUMNS:
+            values = [f["accuracy"][column] for f in found if f["accuracy"][column] is not None]
+            if values:
+                ours[column] = (statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None,
+                                len(values))
+        best = [f["best"]["accuracy"]["all"] for f in found if f["best"]]
+        table.append({"title": row.title, "data": row.data, "printed": row.printed, "ours": ours,
+                      "best": statistics.fmean(best) if best else None, "alpha": row.config.alpha,
+                      "seconds": statistics.fmean(f["seconds"] for f in found) if found else None})
+    return table
+
+
+def main(arguments=None) -> int:
+    """The command line."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    values = flags.FlagValues()
+    flags.DEFINE_string("table", None, "3 for the paper's Table 3, S1 for the supplement's Table 1", flag_values=values)
+    flags.DEFINE_list("seeds", ["0"], "seeds, separated by commas", flag_values=values)
+    flags.DEFINE_integer("jobs", 1, "runs at once", lower_bound=1, flag_values=values)
+    flags.DEFINE_bool("dry_run", False, "list the commands and an estimate of the time", flag_values=values)
+    flags.DEFINE_string("runs", "runs", "folder of the run folders", flag_values=values)
+    flags.DEFINE_string("out", None, "folder for table.md and table.html", flag_values=values)
+    own = [a for a in arguments if a.lstrip("-").split("=")[0].removeprefix("no") in values]
+    try:
+        values([__file__, *own])
+        if not values.table:
+            raise UserError("--table: name one, such as --table=3 or --table=S1")
+        extra = [a for a in arguments if a not in own]
+        rows, seeds = read_rows(table_folder(values.table), extra), [int(s) for s in values.seeds]
+        jobs = [(row, run_dir(values.runs, row, seed), seed) for seed in seeds for row in rows]
+        if values.dry_run:
+            for row, folder, seed in jobs:
+                print(f"# {row.title}, seed {seed}{': finished' if finished(folder) else ''}")
+                print(" ".join(command(row, folder, seed)[1:]))
+            minutes = estimate(jobs, values.runs) / 60
+            print(f"about {minutes:.0f} minutes for what is not finished, one after another")
+            return 0
+        run_all(jobs, values.jobs, os.path.join(values.runs, "logs"))
+        comparison.show(compare(rows, seeds, values.runs), values.table, extra, seeds, values.out)
+    except ValueError:
+        print(f"reproduce: --seeds={','.join(values.seeds)}: write whole numbers, such as --seeds=0,1", file=sys.stderr)
+        return 2
+    except (UserError, flags.Error) as error:
+        print(f"reproduce: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
