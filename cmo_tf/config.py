@@ -7,13 +7,17 @@ from absl import flags
 
 from cmo_tf import flagfile
 from cmo_tf.augment import AUGMENTATIONS
+from cmo_tf.callbacks import WEIGHTINGS
 from cmo_tf.datasets import DATASETS
 from cmo_tf.datasets import check as check_dataset
 from cmo_tf.errors import UserError
+from cmo_tf.evaluation.prior import check as check_test_prior
 from cmo_tf.losses import LOSSES
 from cmo_tf.methods import METHODS
+from cmo_tf.mixing import DEFAULTS as MIXER_DEFAULTS
 from cmo_tf.mixing import MIXERS
 from cmo_tf.models import MODELS
+from cmo_tf.samplers import SAMPLERS
 from cmo_tf.schedules import SCHEDULES
 
 MODES = ("train", "eval")
@@ -36,7 +40,7 @@ class Config:
     data_dir: str = flag(None, "TensorFlow Datasets directory; default ~/tensorflow_datasets", kind=str)
     download: bool = flag(True, "download small sets that are missing (big ones never by themselves)")
     image_size: int = flag(None, "height and width of the network's input; default the set's own", kind=int, low=4)
-    imbalance_ratio: float = flag(None, "largest over smallest class; default the set's own imbalance", kind=float, low=1)
+    imbalance_ratio: float = flag(None, "largest over smallest class; default the set's own", kind=float, low=1)
     profile: str = flag("exp", "shape of the long tail", choices=("exp", "step"))
     max_per_class: int = flag(None, "cap of the largest class (a prefix of the same shuffles)", kind=int, low=1)
     val_fraction: float = flag(0.0, "validation images in parts of the training split", low=0, high=0.5)
@@ -45,23 +49,43 @@ class Config:
     few_below: int = flag(20, "few-shot classes have fewer training images than this", low=0)
     model: str = flag("resnet32", "network", choices=MODELS)
     method: str = flag("plain", "named combination of the flags below", choices=METHODS)
+    init_from: str = flag(None, "run folder whose network a later stage starts from", kind=str)
     mix: str = flag("none", "mixer", choices=MIXERS)
     probability: float = flag(0.5, "of mixing a batch; the paper's Algorithm 1 reads 1", low=0, high=1)
     alpha: float = flag(1.0, "of Beta(alpha, alpha)", above=0)
     per_image: bool = flag(False, "a plan (coin, share, box) a row instead of one a batch")
     mix_skip_first: int = flag(4, "epochs at the start without mixing", low=0)
     mix_skip_last: int = flag(3, "epochs at the end without mixing", low=0)
+    mix_unmixed: str = flag("canvas", "what feeds unmixed batches of cmo_back and cmo_minor", choices=("canvas", "p"))
+    remix_kappa: float = flag(3.0, "imbalance from which Remix leans its labels", low=1)
+    remix_tau: float = flag(0.5, "share below which Remix gives up the larger class", low=0, high=0.5)
+    sampler: str = flag("instance", "what an epoch of the training split is made of", choices=SAMPLERS)
     q_power: float = flag(1.0, "r of Q, weight 1 / n^r", low=0)
     q_kind: str = flag("inverse", "weights of Q by count or by effective number", choices=("inverse", "effective"))
     q_level: str = flag("image", "Q weighs images (official code) or classes (Eq. 2 to the letter)",
                         choices=("image", "class"))
     q_source: str = flag("index", "how Q is drawn", choices=("index", "rejection", "interleave"))
     loss: str = flag("ce", "loss", choices=LOSSES)
-    reweight: str = flag("none", "class weights of the loss", choices=("none", "drw"))
-    reweight_start: float = flag(0.8, "first epoch of re-weighting; below 1 a fraction of --epochs", low=0)
+    reweight: str = flag("none", "class weights of the loss", choices=WEIGHTINGS)
+    reweight_start: float = flag(None, "first epoch of re-weighting; below 1 a fraction of --epochs; default 0.8 for "
+                                 "drw, 0 for the others", kind=float, low=0)
     reweight_beta: float = flag(0.9999, "of the effective number", low=0, high=1 - 1e-12)
     ldam_margin: float = flag(0.5, "largest margin of LDAM", above=0)
     ldam_scale: float = flag(30.0, "scale of LDAM's cosines", above=0)
+    label_smoothing: float = flag(0.0, "of cross-entropy: share of the label that goes to all classes", low=0,
+                                  high=1 - 1e-9)
+    focal_gamma: float = flag(1.0, "focus of focal and focal_sigmoid", low=0)
+    focal_factor: float = flag(1.0, "factor of focal; 10 in the IB and CMO code", above=0)
+    la_tau: float = flag(1.0, "weight of the log prior in logit_adjust", low=0)
+    lade_alpha: float = flag(0.1, "weight of LADE's regulariser", low=0)
+    lade_rho: float = flag(0.01, "weight of the square in LADE's regulariser", low=0)
+    ib_alpha: float = flag(1000.0, "factor of the influence-balanced loss", above=0)
+    ib_epsilon: float = flag(1e-3, "added to the influence it divides by", above=0)
+    ib_start: float = flag(0.5, "first epoch of the influence-balanced loss, cross-entropy before; below 1 a fraction "
+                           "of --epochs", low=0)
+    test_prior: str = flag("none", "class distribution that logits are moved to at evaluation: none, uniform (post-hoc "
+                           "logit adjustment), train or file:PATH, one number a class")
+    test_tau: float = flag(1.0, "weight of the training prior that --test_prior takes out", low=0)
     augment: str = flag(None, "augmentation; default the set's own", kind=str, choices=AUGMENTATIONS)
     epochs: int = flag(200, "length of the run", low=1)
     max_steps: int = flag(None, "stop after this many steps, with a report", kind=int, low=1)
@@ -90,6 +114,7 @@ class Config:
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
         check_dataset(self.dataset)
+        check_test_prior(self.test_prior)
         if self.few_below > self.many_above + 1:
             raise UserError(f"--few_below={self.few_below} must be at most --many_above={self.many_above} plus 1")
 
@@ -138,9 +163,10 @@ def _with_method(given):
     name = given.get("method", "plain")
     for key, value in METHODS[name].flags.items():
         if given.setdefault(key, value) != value:
-            raise UserError(f"--method={name} stands for --{key}={value} and contradicts --{key}={given[key]}; "
+            raise UserError(f"--method={name} stands for {_argument(key, value)} and contradicts "
+                            f"{_argument(key, given[key])}; "
                             "leave one of them out")
-    return given
+    return {**MIXER_DEFAULTS.get(given.get("mix"), {}), **given}
 
 
 def _number(text):

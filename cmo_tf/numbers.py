@@ -44,3 +44,14 @@ def effective_number_weights(class_counts, beta: float = 0.9999) -> np.ndarray:
     effective = effective_number(class_counts, beta)
     weights = np.divide(1.0, effective, out=np.zeros_like(effective), where=effective > 0)
     return weights * (len(weights) / weights.sum())
+
+
+def inverse_frequency_weights(class_counts, power: float = 1.0) -> np.ndarray:
+    """Class weights 1 / n^power, rescaled to sum to the number of classes, float64 (C,).
+
+    Power 1 is `IBReweight` of the influence-balanced loss; 1/2 the milder square root. A class without images gets
+    weight 0.
+    """
+    counts = check_counts(class_counts)
+    weights = np.power(counts, -power, out=np.zeros_like(counts), where=counts > 0)
+    return weights * (len(weights) / weights.sum())

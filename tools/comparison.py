@@ -9,7 +9,7 @@ COLUMNS = ("all", "many", "medium", "few")
 
 
 def show(table: list[dict], name: str, extra: list[str], seeds: list[int], out: str | None) -> None:
-    """Prints the comparison; with `out` also writes table.md and table.html (and alpha.svg where alpha varies) there."""
+    """Prints the comparison; with `out` also writes table.md and table.html there, and alpha.svg where alpha varies."""
     header, lines = _cells(table)
     widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
     for line in [header, *lines]:
@@ -17,8 +17,8 @@ def show(table: list[dict], name: str, extra: list[str], seeds: list[int], out: 
     if not out:
         return
     os.makedirs(out, exist_ok=True)
-    note = (f"Ours: last epoch, mean and standard deviation over seeds {', '.join(map(str, seeds))}; the difference is ours "
-            f"minus printed. Best: best epoch on the test set, which is what the printed figures most likely are. "
+    note = (f"Ours: last epoch, mean and standard deviation over seeds {', '.join(map(str, seeds))}; the difference is "
+            f"ours minus printed. Best: best epoch on the test set, which is what the printed figures most likely are. "
             f"Flags beside the rows': {' '.join(extra) or 'none'}.")
     plot = _alpha_plot(table) if len({row["alpha"] for row in table}) > 2 else None
     if plot:
@@ -79,7 +79,8 @@ def _alpha_plot(table):
     def draw(figure):
         axes = figure.subplots()
         points = sorted((row["alpha"], *row["ours"]["all"][:2]) for row in table if "all" in row["ours"])
-        axes.errorbar([p[0] for p in points], [p[1] for p in points], [p[2] or 0.0 for p in points], marker="o", capsize=3)
+        alphas, means, spreads = ([p[i] or 0.0 for p in points] for i in range(3))
+        axes.errorbar(alphas, means, spreads, marker="o", capsize=3)
         axes.set(xscale="log", xlabel="alpha", ylabel="accuracy (%)")
         axes.set_xticks([p[0] for p in points], [f"{p[0]:g}" for p in points])
         axes.minorticks_off()

@@ -3,9 +3,10 @@
     python tools/reproduce.py --table=3 --seeds=0,1 [--jobs=1] [--dry_run] [--out=DIR] [FLAGS OF cmo_tf.main]
     python tools/reproduce.py --table=3 --seeds=0,1 --dataset=digits --imbalance_ratio=20 --model=resnet20 --epochs=30
 
-The rows are the files of flags/table<N>/ (flags/supp_table<N>/ for --table=S<N>, flags/supp_figure<N>/ for --table=F<N>); the first line of each names table,
-data, method and the printed figures. Flags of the program behind those of this tool go to every run, after the row's.
-Runs are resumable and shared: rows with the same flags, also of different tables, train once.
+The rows are the files of flags/table<N>/ (flags/supp_table<N>/ for --table=S<N>, flags/supp_figure<N>/ for
+--table=F<N>); the first line of each names table, data, method and the printed figures. Flags of the program behind
+those of this tool go to every run, after the row's. Runs are resumable and shared: rows with the same flags, also of
+different tables, train once.
 """
 
 import concurrent.futures
@@ -86,7 +87,8 @@ def run_dir(runs: str, row: Row, seed: int) -> str:
 
 def command(row: Row, folder: str, seed: int) -> list[str]:
     """The command of one run."""
-    return [sys.executable, "-m", "cmo_tf.main", *row.arguments, f"--seed={seed}", f"--run_dir={os.path.abspath(folder)}"]
+    place = f"--run_dir={os.path.abspath(folder)}"
+    return [sys.executable, "-m", "cmo_tf.main", *row.arguments, f"--seed={seed}", place]
 
 
 def finished(folder: str) -> dict | None:
@@ -109,7 +111,8 @@ def estimate(jobs: list[tuple[Row, str, int]], runs: str) -> float:
     rates = [found["images_per_second"] for folder in glob.glob(os.path.join(runs, "*"))
              if (found := finished(folder)) and found["images_per_second"]]
     rate = statistics.median(rates) if rates else IMAGES_PER_SECOND
-    return sum(training_images(row.config) * row.config.epochs / rate for row, folder, _ in jobs if not finished(folder))
+    left = [row.config for row, folder, _ in jobs if not finished(folder)]
+    return sum(training_images(config) * config.epochs / rate for config in left)
 
 
 def run_all(jobs, at_once: int, logs: str) -> None:

@@ -72,7 +72,8 @@ def write_state(rows, runs: str, kept: str, queue: str) -> None:
         if state["state"] == "done":
             values = [state["accuracy"][k] for k in ("all", "many", "medium", "few")]
             figures = ["-" if v is None else f"{v:.2f}" for v in values]
-            figures.append(f"{state['best']['accuracy']['all']:.2f} ({state['best']['epoch']})" if state["best"] else "")
+            best = state["best"]
+            figures.append(f"{best['accuracy']['all']:.2f} ({best['epoch']})" if best else "")
         minutes = f"{state['seconds'] / 60:.1f}" if "seconds" in state else ""
         cells = [name, state["state"], str(state["step"]), minutes, *figures, f"`{' '.join(arguments)}`"]
         lines.append("| " + " | ".join(cells) + " |")

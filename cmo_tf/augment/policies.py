@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cmo_tf.errors import UserError
 
+
 class CropFlip:
     """Zero-pad by `pad`, crop at a random place to `size`, flip left-right with probability 0.5.
 
@@ -36,7 +37,8 @@ class CropFlip:
         images = tf.pad(images, [[0, 0], [self.pad] * 2, [self.pad] * 2, [0, 0]])
         room = tf.constant([images.shape[1] - height + 1, images.shape[2] - width + 1])
         if images.shape[1] < height or images.shape[2] < width:
-            raise UserError(f"--augment: images of {images.shape[1]}x{images.shape[2]} cannot be cropped to {height}x{width}")
+            raise UserError(f"--augment: images of {images.shape[1]}x{images.shape[2]} cannot be cropped to "
+                            f"{height}x{width}")
         corner = tf.cast(parameters["place"] * tf.cast(room, tf.float32), tf.int32)
         corner = tf.minimum(corner, room - 1)
         rows = corner[:, :1] + tf.range(height)

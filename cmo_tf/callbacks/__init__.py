@@ -2,11 +2,21 @@
 
 from cmo_tf.registry import Registry
 
+WEIGHTINGS = Registry("re-weighting", {
+    "none": "cmo_tf.callbacks.weightings:NONE",
+    "drw": "cmo_tf.callbacks.weightings:DRW",
+    "cb": "cmo_tf.callbacks.weightings:CB",
+    "inverse": "cmo_tf.callbacks.weightings:INVERSE",
+    "sqrt": "cmo_tf.callbacks.weightings:SQRT",
+}, flag="reweight")
+
 _LAZY = Registry(
     "name",
     {
         "DRW": "cmo_tf.callbacks.drw:DRW",
+        "LossPhase": "cmo_tf.callbacks.loss_phase:LossPhase",
         "MixWindow": "cmo_tf.callbacks.mix_window:MixWindow",
+        "Reweight": "cmo_tf.callbacks.reweight:Reweight",
     },
 )
 

@@ -23,6 +23,8 @@ class BalancedSoftmax(CountedLoss):
     Source: "Balanced Meta-Softmax for Long-Tailed Visual Recognition", Eq. 4; CMO code, `BalancedSoftmax`.
     """
 
+    prior_free = True
+
     def __init__(self, class_counts, class_weights=None, name=None):
         super().__init__(class_counts, class_weights, name)
         self.log_prior = np.log(np.maximum(self.class_counts, EMPTY_CLASS)).astype("float32")

@@ -28,9 +28,21 @@ class LongTailLoss(keras.losses.Loss):
             as the number of classes is unknown.
         head: the head of the network that the loss is made for, "linear" or "normed".
         logit_scale: what evaluation multiplies logits by before a softmax, so that confidences mean something.
+        flags: keyword of the constructor -> the program's flag that sets it.
+        needs_features: whether the network must return a dict with `logits` and `features`.
+        phase_flag: the program's flag with the first epoch of the loss proper, for one that has a variable `active`
+            and is cross-entropy before (`callbacks.LossPhase`); None for a loss without phases.
+        prior_free: whether the logits of evaluation are meant for balanced classes already, the training prior having
+            been taken out by the loss.
+        reductions: name of a statistic -> how replicas bring it together, "sum" unless named; "logsumexp" otherwise.
     """
 
     head = "linear"
+    flags = {}
+    needs_features = False
+    phase_flag = None
+    prior_free = False
+    reductions = {}
 
     def __init__(self, num_classes=None, class_weights=None, name=None):
         super().__init__(name=name, dtype="float32")
@@ -47,6 +59,11 @@ class LongTailLoss(keras.losses.Loss):
     def logit_scale(self) -> float:
         return 1.0
 
+    @staticmethod
+    def head_bias(num_classes) -> float | None:
+        """What all biases of the head start at, or None for the network's own initial values."""
+        return None
+
     @property
     def class_weights(self):
         if self._class_weights is None and self.num_classes is not None:
@@ -61,18 +78,7 @@ class LongTailLoss(keras.losses.Loss):
             raise UserError(f"{self.name}: made for {self.num_classes} classes, but there are {num_classes}")
         if self._class_weights is None:
             initial = np.ones(num_classes) if self._initial_weights is None else self._initial_weights
-            # A variable born in a stateless scope is initialised outside of any graph when the scope ends, so
-            # that the first call may come inside a tf.function.
-            with keras.StatelessScope():
-                self._class_weights = keras.Variable(
-                    lambda shape, dtype=None: ops.convert_to_tensor(initial, dtype=dtype),
-                    shape=(self.num_classes,),
-                    dtype="float32",
-                    trainable=False,
-                    autocast=False,
-                    aggregation="only_first_replica",
-                    name="class_weights",
-                )
+            self._class_weights = constant_variable(initial, (self.num_classes,), "class_weights")
 
     def values(self, labels, logits):
         """Loss of each row, float32 (B,), from int32 labels (B,) and float32 logits (B, C)."""
@@ -81,8 +87,9 @@ class LongTailLoss(keras.losses.Loss):
     def statistics(self, y_int, logits) -> dict:
         """Sums over the batch, name -> tensor, that a batch-coupled loss needs of all replicas together.
 
-        Empty for a loss that is a sum over rows. A step on several replicas adds each entry up over them and hands
-        the result to `terms`; without that a loss takes the statistics of the rows it sees.
+        Empty for a loss that is a sum over rows. A step on several replicas adds each entry up over them (or takes the
+        logarithm of the sum of exponentials, where `reductions` says so) and hands the result to `terms`; without that
+        a loss takes the statistics of the rows it sees.
         """
         return {}
 
@@ -159,6 +166,23 @@ class CountedLoss(LongTailLoss):
         config = super().get_config()
         del config["num_classes"]
         return {"class_counts": self.class_counts.tolist(), **config}
+
+
+def constant_variable(initial, shape, name):
+    """A non-trainable float32 variable that can be made anywhere, also by a first call inside a tf.function.
+
+    Born in a stateless scope it is initialised outside of any graph when the scope ends.
+    """
+    with keras.StatelessScope():
+        return keras.Variable(
+            lambda shape, dtype=None: ops.convert_to_tensor(initial, dtype=dtype),
+            shape=shape,
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name=name,
+        )
 
 
 def row_vector(x):

@@ -1,7 +1,9 @@
-"""Cross-entropy, plain or with class weights."""
+"""Cross-entropy, plain, with class weights, or with smoothed labels."""
 
 import keras
+from keras import ops
 
+from cmo_tf.errors import UserError
 from cmo_tf.losses.base import LongTailLoss, cross_entropy
 
 
@@ -12,12 +14,30 @@ class CrossEntropy(LongTailLoss):
     Args:
         class_weights: (C,) finite and not negative, or None for ones.
         num_classes: C, or None to take it from the first batch of logits.
+        label_smoothing: in [0, 1); the label keeps 1 - label_smoothing, and all C classes, it included, share the rest,
+            each counted with its own class weight. As in PyTorch, but that a row whose class has weight 0 counts for
+            nothing at all.
 
-    With effective-number weights this is the class-balanced loss (Cui et al., CVPR 2019); with `callbacks.DRW`, CE-DRW.
+    With effective-number weights this is the class-balanced loss (Cui et al., CVPR 2019) as the LDAM and CMO code
+    normalises it, by the sum of weights; with `callbacks.DRW`, CE-DRW.
     """
 
-    def __init__(self, class_weights=None, num_classes=None, name=None):
+    flags = {"label_smoothing": "label_smoothing"}
+
+    def __init__(self, class_weights=None, num_classes=None, label_smoothing=0.0, name=None):
         super().__init__(num_classes, class_weights, name)
+        if not 0 <= label_smoothing < 1:
+            raise UserError(f"{self.name}: label_smoothing {label_smoothing} is not in [0, 1)")
+        self.label_smoothing = float(label_smoothing)
 
     def values(self, labels, logits):
-        return cross_entropy(labels, logits)
+        losses = cross_entropy(labels, logits)
+        if not self.label_smoothing:
+            return losses
+        everywhere = -ops.mean(self.class_weights * ops.log_softmax(logits), axis=-1)
+        # The caller multiplies by the weight of the label's class, which is not for this term.
+        everywhere = ops.divide_no_nan(everywhere, ops.take(self.class_weights, labels))
+        return (1.0 - self.label_smoothing) * losses + self.label_smoothing * everywhere
+
+    def get_config(self):
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}

@@ -36,6 +36,7 @@ class LDAM(CountedLoss):
     """
 
     head = "normed"
+    flags = {"max_margin": "ldam_margin", "scale": "ldam_scale"}
 
     def __init__(self, class_counts, max_margin=0.5, scale=30.0, class_weights=None, name=None):
         super().__init__(class_counts, class_weights, name)

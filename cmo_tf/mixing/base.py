@@ -75,9 +75,10 @@ class PlannedMixer(Mixer):
         if not 0 <= probability <= 1:
             raise UserError(f"--probability={probability} is not in [0, 1]")
         super().__init__(**kwargs)
-        self.alpha, self.probability, self.per_image, self.seed = float(alpha), float(probability), bool(per_image), seed
+        self.alpha, self.probability, self.per_image = float(alpha), float(probability), bool(per_image)
+        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        # Beta(1, 1) is uniform and compiles; keras.random.beta does not under XLA.
+        # Beta(1, 1) is uniform and compiles; gamma variates do not under XLA.
         self.supports_jit = self.alpha == 1.0
 
     @classmethod
@@ -122,7 +123,11 @@ class PlannedMixer(Mixer):
     def _lam(self, shape):
         if self.alpha == 1.0:
             return self._uniform(shape)
-        return keras.random.beta(shape, self.alpha, self.alpha, seed=self.seed_generator)
+        # Gamma(a) = Gamma(a + 1) * U^(1/a) in logarithms: keras.random.beta is NaN where both gammas underflow.
+        def log_gamma():
+            variate = keras.random.gamma(shape, self.alpha + 1.0, dtype="float32", seed=self.seed_generator)
+            return ops.log(variate) + ops.log(ops.maximum(self._uniform(shape), 1e-37)) / self.alpha
+        return ops.sigmoid(log_gamma() - log_gamma())
 
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha, "probability": self.probability,

@@ -39,10 +39,11 @@ class CMO(PlannedMixer):
         """Pastes the box of each row's foreground at its own place."""
         image, height, width = batch["image"], batch["image"].shape[1], batch["image"].shape[2]
         rows = ops.shape(image)[0]
-        box = ops.cast(batch["box"], "int32") if "box" in batch else self._draw_box(batch.get("lam"), rows, height, width)
-        box = box * ops.cast(self.active, "int32")
+        box = batch["box"] if "box" in batch else self._draw_box(batch.get("lam"), rows, height, width)
+        box = ops.cast(box, "int32") * ops.cast(self.active, "int32")
         area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
-        lam = 1.0 - ops.cast(area, "float32") / float(height * width)
+        # One division of whole numbers: the share to the last digit, as the pipeline's plan has it.
+        lam = ops.cast(height * width - area, "float32") / float(height * width)
         inside = box_mask(box, height, width)[..., None]
         return self._result(batch, ops.where(inside, batch["image_q"], image), lam)
 

@@ -1,5 +1,6 @@
 """Networks: images -> logits. Names are known without importing keras."""
 
+from cmo_tf.errors import UserError
 from cmo_tf.registry import Registry
 
 MODELS = Registry(
@@ -23,7 +24,7 @@ _LAZY = Registry(
 )
 
 
-def create(name, num_classes, input_shape=(32, 32, 3), head="linear", **options):
+def create(name, num_classes, input_shape=(32, 32, 3), head="linear", features=False, head_bias=None, **options):
     """Builds a network from normalised images to logits.
 
     Args:
@@ -31,6 +32,8 @@ def create(name, num_classes, input_shape=(32, 32, 3), head="linear", **options)
         num_classes: C.
         input_shape: (height, width, channels) of one image.
         head: "linear" (logits) or "normed" (cosines in [-1, 1], unscaled: the scale is the loss's).
+        features: True for a network that returns {"logits", "features"}, for losses that need both.
+        head_bias: initial value of all biases of the linear head, or None for its own random ones.
         options: what the network takes beside; all take `seed`, an int for repeatable initial weights
             (None: drawn from the global seed of `keras.utils.set_random_seed`).
 
@@ -41,7 +44,22 @@ def create(name, num_classes, input_shape=(32, 32, 3), head="linear", **options)
     Raises:
         UserError: unknown name or head, or an impossible shape.
     """
-    return MODELS[name](num_classes=num_classes, input_shape=input_shape, head=head, **options)
+    network = MODELS[name](num_classes=num_classes, input_shape=input_shape, head=head, **options)
+    if head_bias is not None:
+        _fill_bias(network.layers[-1], head_bias)
+    return _with_features(network) if features else network
+
+
+def _fill_bias(layer, value):
+    if getattr(layer, "bias", None) is None:
+        raise UserError(f"head_bias {value}: the head {layer.name!r} of the network has no bias")
+    layer.bias.assign([value] * layer.units)
+
+
+def _with_features(network):
+    import keras
+    pooled = network.get_layer("features").output
+    return keras.Model(network.input, {"logits": network.output, "features": pooled}, name=network.name)
 
 
 def __getattr__(name):

@@ -23,7 +23,11 @@ class Fetch:
             raise UserError(f"images: (N, height, width, channels) is needed, got shape {tuple(self.images.shape)}; "
                             "paths need decode=")
         # The size that mixing sees is known before the first batch: boxes are drawn in it.
-        spec = tf.data.Dataset.range(1).map(lambda i: self(i[None], i, tf.constant(1, tf.int64), i[None], Draw.AUGMENT))
+        try:
+            spec = tf.data.Dataset.range(1).map(
+                lambda i: self(i[None], i, tf.constant(1, tf.int64), i[None], Draw.AUGMENT))
+        except Exception as error:  # AutoGraph hides a UserError of the augmentation or of `decode` in one of its own.
+            raise (error.__context__ if isinstance(error.__context__, UserError) else error) from None
         self.size = tuple(spec.element_spec.shape[1:3])
 
     def __call__(self, index, step, rows, places, kind):

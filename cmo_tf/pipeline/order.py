@@ -15,7 +15,7 @@ def steps_per_epoch(num_images: int, batch_size: int, drop_remainder: bool = Fal
 
 
 def order_batches(num_images, batch_size, seed, start_step=0, drop_remainder=False, order=None):
-    """Endless dataset of (step, indices): each epoch one stateless permutation, or what `order(epoch)` gives, in batches.
+    """Endless dataset of (step, indices): each epoch a stateless permutation, or what `order(epoch)` gives, in batches.
 
     `stateless_shuffle` of a table an epoch, not `index_shuffle`, which keeps 8 bits of each seed word for small sets.
     """
@@ -37,7 +37,7 @@ def order_batches(num_images, batch_size, seed, start_step=0, drop_remainder=Fal
 
 
 def index_draw(table, seed):
-    """Function (step, rows, kind of draw) -> int64 (rows,) image indices drawn from Q with replacement, O(log C) each."""
+    """Function (step, rows, kind of draw) -> int64 (rows,) image indices drawn from Q with replacement, O(log C)."""
     cumulative, start = tf.constant(table.cumulative), tf.constant(table.start)
     size, order = tf.constant(table.size), tf.constant(table.order)
 

@@ -69,8 +69,9 @@ def _rejection(dataset, initial, target, key, shuffle_buffer):
     stream = tf.data.Dataset.zip(stream, coins)
     stream = stream.filter(lambda pair, coin: tf.cast(coin, tf.float32) / 2.0**32 < tf.gather(table, pair[1]))
     stream = stream.map(lambda pair, _: pair)
-    stream = stream.rejection_resample(lambda _, label: tf.cast(label, tf.int32), target_dist=_with_phantom(target, 0.0),
-                                       initial_dist=_with_phantom(thinned, 1e-3), seed=key)
+    stream = stream.rejection_resample(
+        lambda _, label: tf.cast(label, tf.int32), target_dist=_with_phantom(target, 0.0),
+        initial_dist=_with_phantom(thinned, 1e-3), seed=key)
     return stream.map(lambda _, pair: pair)
 
 

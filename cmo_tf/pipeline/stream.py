@@ -116,8 +116,9 @@ def _check(images, labels, batch_size, shard, drop_remainder, start_step):
 
 
 def _check_sources(q_source, canvas, partner, unmixed):
-    for name, value, allowed in (("--q_source", q_source, Q_SOURCES), ("canvas", canvas, ("p", "q")),
-                                 ("partner", partner, ("q", "p", "permuted")), ("--mix_unmixed", unmixed, ("canvas", "p"))):
+    checks = (("--q_source", q_source, Q_SOURCES), ("canvas", canvas, ("p", "q")),
+              ("partner", partner, ("q", "p", "permuted")), ("--mix_unmixed", unmixed, ("canvas", "p")))
+    for name, value, allowed in checks:
         if value not in allowed:
             raise UserError(f"{name}={value}: there are {', '.join(allowed)}")
     if q_source != "index" and canvas == "q":

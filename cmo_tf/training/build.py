@@ -1,26 +1,56 @@
 """From a Config to the objects of a run: network, loss, optimizer, mixer, classifier, stream."""
 
 import contextlib
+import dataclasses
 
 import keras
 import tensorflow as tf
 
 from cmo_tf import models
 from cmo_tf.augment import AUGMENTATIONS
+from cmo_tf.callbacks import WEIGHTINGS
+from cmo_tf.callbacks.loss_phase import LossPhase
+from cmo_tf.callbacks.reweight import Reweight
 from cmo_tf.errors import UserError
+from cmo_tf.evaluation.prior import logit_offset
 from cmo_tf.losses import LOSSES
 from cmo_tf.mixing import MIXERS
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import train_stream
 from cmo_tf.training.classifier import LongTailClassifier
+from cmo_tf.training.evaluate import Evaluator
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
 def loss(config, counts):
-    """The loss of a run, its class counts those of the training split."""
-    options = dict(max_margin=config.ldam_margin, scale=config.ldam_scale) if config.loss == "ldam" else {}
-    return LOSSES[config.loss].for_counts(counts, **options)
+    """The loss of a run, its class counts those of the training split. Flags of other losses are refused."""
+    kind = LOSSES[config.loss]
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    for other in LOSSES.values():
+        idle = {*other.flags.values(), other.phase_flag} - {*kind.flags.values(), kind.phase_flag}
+        for name in sorted(idle - {None}):
+            if getattr(config, name) != defaults[name]:
+                raise UserError(f"--{name}={getattr(config, name):g} does nothing with --loss={config.loss}; leave it "
+                                "out or take another loss")
+    return kind.for_counts(counts, **{option: getattr(config, name) for option, name in kind.flags.items()})
+
+
+def callbacks(config, counts, timeline):
+    """What changes the loss of a run at an epoch: its class weights and its phase."""
+    found = []
+    if timeline.reweight_start is not None:
+        weights = WEIGHTINGS[config.reweight].weights(counts, config.reweight_beta)
+        found.append(Reweight(weights, timeline.reweight_start))
+    if timeline.phase_start is not None:
+        found.append(LossPhase(timeline.phase_start))
+    return found
+
+
+def evaluator(config, counts, network, objective):
+    """The Evaluator of a run's network, trained with the loss `objective`: the same in training and `--mode=eval`."""
+    offset = logit_offset(config.test_prior, counts, config.test_tau, objective.prior_free)
+    return Evaluator(network, objective.logit_scale, config.eval_batch_size, offset)
 
 
 def normalisation(data):
@@ -41,27 +71,47 @@ def strategy(config):
     return tf.distribute.MirroredStrategy([device.name for device in devices[:wanted]])
 
 
-def classifier(config, data, total_steps=None):
-    """The compiled LongTailClassifier of a run; initial weights follow from `--seed` alone."""
+def network(config, data, objective):
+    """A new network for a loss; its initial weights follow from `--seed` alone."""
+    return models.create(config.model, data.num_classes, data.image_shape, head=objective.head, seed=config.seed,
+                         features=objective.needs_features, head_bias=objective.head_bias(data.num_classes))
+
+
+def classifier(config, data, given=None, kind=LongTailClassifier, **options):
+    """The compiled classifier of a run or stage.
+
+    Args:
+        given: the network to train on, or a function of the loss that makes one; None for a new one.
+        kind: LongTailClassifier or a subclass, called with `options` too.
+    """
     keras.utils.set_random_seed(config.seed)
     with strategy(config).scope(), _precision(config.precision):
         objective = loss(config, data.counts)
-        network = models.create(config.model, data.num_classes, data.image_shape, head=objective.head, seed=config.seed)
-        mixer = MIXERS[config.mix].from_options(alpha=config.alpha, probability=config.probability,
-                                                per_image=config.per_image, seed=config.seed)
-        model = LongTailClassifier(network, mixer=mixer, preprocess=normalisation(data))
+        if given is None:
+            given = network(config, data, objective)
+        elif not isinstance(given, keras.Model):
+            given = given(objective)
+        model = kind(given, mixer=mixer(config, data), preprocess=normalisation(data), **options)
         optimizer = SGD(config.lr, momentum=config.momentum, l2=config.l2, nesterov=config.nesterov)
         model.compile(optimizer, objective)
         model.optimizer.build(model.trainable_variables)
     return model
 
 
+def mixer(config, data):
+    """The mixing layer of a run."""
+    return MIXERS[config.mix].from_options(class_counts=data.counts, **vars(config))
+
+
 def stream(config, data, timeline, start_step=0):
-    """The training stream of a run from a step on."""
+    """The training stream of a run from a step on: the mixer says what canvases and partners are drawn from."""
+    kind = MIXERS[config.mix]
     return train_stream(
         data.train.images, data.train.labels, batch_size=config.batch_size, seed=config.seed, start_step=start_step,
         q_power=config.q_power, q_kind=config.q_kind, q_level=config.q_level, q_source=config.q_source,
-        probability=config.probability if config.mix != "none" else 0.0, alpha=config.alpha,
+        probability=config.probability if kind.partner else 0.0, alpha=config.alpha, canvas=kind.canvas,
+        partner=kind.partner or "q", plan=kind.plan, unmixed=config.mix_unmixed, sampler=config.sampler,
+        epochs=config.epochs,
         per_image=config.per_image, augment=AUGMENTATIONS[data.augment](size=data.size),
         mix_steps=timeline.mix_steps, drop_remainder=config.drop_remainder, class_counts=data.counts,
         decode=data.decode)

@@ -42,6 +42,11 @@ class LongTailClassifier(keras.Model):
         if self.network.built:
             self.built = True
 
+    @property
+    def inner(self):
+        """The given network, from normalised images to logits: what a later stage goes on with."""
+        return self._parts["network"]
+
     def call(self, inputs, training=None):
         """Logits of raw images (B,H,W,C), or of the `image` of a batch dict."""
         return self.network(inputs["image"] if isinstance(inputs, dict) else inputs, training=training)
@@ -71,7 +76,9 @@ class LongTailClassifier(keras.Model):
         return super().fit(x, y, batch_size=batch_size, epochs=epochs, steps_per_epoch=steps_per_epoch, **kwargs)
 
     def _stream(self, images, labels, batch_size, steps):
-        plan = {k: getattr(self.mixer, k) for k in ("probability", "alpha", "per_image") if hasattr(self.mixer, k)}
+        wanted = ("probability", "alpha", "per_image", "canvas", "partner", "plan")
+        plan = {k: getattr(self.mixer, k) for k in wanted if getattr(self.mixer, k, None) is not None}
+        plan.setdefault("probability", 0.0)
         seed = getattr(self.mixer, "seed", None)
         seed = int(np.random.randint(2**31)) if seed is None else seed
         labels = labels.reshape(-1)
@@ -117,14 +124,20 @@ class LongTailClassifier(keras.Model):
         """(this replica's share of the loss, the whole loss): local numerators over denominators of all replicas."""
         context = tf.distribute.get_replica_context()
 
-        def over_replicas(value):
+        def over_replicas(value, how="sum"):
             if context is None or context.num_replicas_in_sync == 1:
                 return value
+            if how == "logsumexp":
+                return tf.reduce_logsumexp(context.all_gather(value[None], axis=0), axis=0)
             return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
         labels = mixed["label"], mixed["label_q"]
-        statistics = [tf.nest.map_structure(over_replicas, self.loss.statistics(y, outputs)) for y in labels]
+        statistics = [{name: over_replicas(value, self.loss.reductions.get(name, "sum"))
+                       for name, value in self.loss.statistics(y, outputs).items()} for y in labels]
         terms = mixed_terms(self.loss, *labels, mixed["lam"], outputs, sample_weight, statistics)
+        if getattr(self.mixer, "batch_mean", False):
+            rows = tf.cast(tf.shape(mixed["image"])[0], tf.float32)
+            terms = [(num, rows) for num, _ in terms]
         share = tf.add_n([tf.math.divide_no_nan(num, over_replicas(den)) for num, den in terms])
         return share, over_replicas(tf.stop_gradient(share))
 
@@ -140,7 +153,7 @@ class LongTailClassifier(keras.Model):
                 self._symbolic_build()
 
     def _symbolic_build(self, iterator=None, data_batch=None):
-        """Builds optimizer and metrics before the first step. Keras would trace a batch, and sees no labels in dicts."""
+        """Builds optimizer and metrics before the first step. Keras would trace a batch, and sees no label in dicts."""
         if not self.network.built:
             raise UserError("fit: under a distribution strategy the network must be built; give it an input shape")
         if not self.optimizer.built:
@@ -177,7 +190,8 @@ def _chain(preprocess, network):
 
 
 def _num_classes(network):
-    shape = network.output_shape
+    # Not output_shape, which forgets the names of a dict.
+    shape = network.compute_output_shape(network.input_shape)
     return (shape["logits"] if isinstance(shape, dict) else shape)[-1]
 
 

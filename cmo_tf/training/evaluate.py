@@ -15,10 +15,12 @@ class Evaluator:
         network: keras.Model from raw pixels to logits, or to a dict with `logits`.
         scale: what logits are multiplied by before the softmax (30 for LDAM's cosines); the accuracy ignores it.
         batch_size: images at once.
+        offset: (C,) that is added to the scaled logits (`evaluation.prior.logit_offset`), or None.
     """
 
-    def __init__(self, network, scale=1.0, batch_size=500):
+    def __init__(self, network, scale=1.0, batch_size=500, offset=None):
         self.scale, self.batch_size = scale, batch_size
+        self.offset = 0.0 if offset is None else np.asarray(offset, np.float32) / np.float32(scale)
 
         @tf.function(reduce_retracing=True)
         def logits(images):
@@ -31,7 +33,7 @@ class Evaluator:
         """Predictions of a datasets.Split, whose images are centre-cropped to `size` (height, width)."""
         batches = eval_batches(split.images, batch_size=self.batch_size, size=size, decode=decode)
         logits = np.concatenate([self._logits(images).numpy() for images in batches])
-        return predictions_from_logits(split.labels, logits, self.scale)
+        return predictions_from_logits(split.labels, logits + self.offset, self.scale)
 
 
 def accuracy(predictions, data):

@@ -7,6 +7,7 @@ from cmo_tf import config as configuration
 from cmo_tf import flagfile
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.results import write_atomically
+from cmo_tf.methods import METHODS
 from cmo_tf.training.timeline import Timeline
 
 # Flags that may differ on resuming: they change neither what is trained nor what finished steps were.
@@ -31,7 +32,8 @@ def open_run(run_dir: str):
         lock = FileLock(os.path.join(run_dir, ".lock"))
         lock.acquire(blocking=False)
     except Timeout:
-        raise UserError(f"--run_dir={run_dir}: another run is writing there; wait for it or name another folder") from None
+        raise UserError(f"--run_dir={run_dir}: another run is writing there; wait for it or name another "
+                        "folder") from None
     except OSError as error:
         raise UserError(f"--run_dir={run_dir}: cannot be written ({error.strerror}); name another folder") from None
     return lock
@@ -60,7 +62,7 @@ def check_same_run(run_dir: str, config, finished_epochs: int, steps_per_epoch: 
     old = read_config(run_dir)
     before, now = (dict(_split(a) for a in c.arguments()) for c in (old, config))
     changed = {k for k in {*before, *now} if before.get(k) != now.get(k)} - FREE
-    if changed == {"epochs"}:
+    if changed == {"epochs"} and not METHODS[config.method].stages:
         courses = [[Timeline(c, steps_per_epoch).course(e) for e in range(min(finished_epochs, c.epochs))]
                    for c in (old, config)]
         if courses[0] == courses[1] and finished_epochs <= config.epochs:

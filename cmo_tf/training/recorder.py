@@ -33,7 +33,7 @@ class Recorder(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         run = self.run
         run.step += 1
-        run.progress.update(run.step)
+        run.progress.update(run.global_step)
         inside = run.step % run.timeline.steps_per_epoch
         every = run.config.checkpoint_every_steps
         stop = run.stop.number is not None or run.step >= run.timeline.total_steps
@@ -47,14 +47,18 @@ class Recorder(keras.callbacks.Callback):
         if run.step % run.timeline.steps_per_epoch:
             return  # stopped inside: the epoch is not done
         seconds = time.monotonic() - self.epoch_began
-        row = {"epoch": epoch + 1, "step": run.step, "loss": float(logs["loss"]), "lr": run.timeline.lr(epoch)}
-        run.training_seconds += seconds
+        number = run.leg.first_epoch + epoch + 1
+        row = {"epoch": number, "step": run.global_step, "loss": float(logs["loss"]), "lr": run.timeline.lr(epoch)}
         images = run.images_up_to(run.step) - run.images_up_to(self.first_step)
+        run.training_seconds += seconds
+        run.training_images += images
         row |= {"images_per_second": round(images / max(seconds, 1e-9), 1), "seconds": round(seconds, 3)}
         if (epoch + 1) % run.config.eval_every == 0 or epoch + 1 == run.config.epochs:
-            row |= self._evaluate(epoch)
+            row |= self._evaluate(number)
+        if len(run.legs) > 1:
+            row["stage"] = run.leg.stage.name
         run.history.append(row)
-        run.progress.line(_describe(row, run.config.epochs))
+        run.progress.line(_describe(row, run.legs[-1].first_epoch + run.legs[-1].config.epochs))
         last = run.step >= run.timeline.total_steps or run.stop.number is not None
         if last or (epoch + 1) % run.config.checkpoint_every == 0:
             run.save()
@@ -62,7 +66,7 @@ class Recorder(keras.callbacks.Callback):
         if last:
             self.model.stop_training = True
 
-    def _evaluate(self, epoch):
+    def _evaluate(self, number):
         run, data = self.run, self.run.data
         values = accuracy(run.evaluator.predict(data.test, data.size, data.decode), data)
         judged = values
@@ -71,13 +75,14 @@ class Recorder(keras.callbacks.Callback):
             judged = accuracy(run.evaluator.predict(data.validation, data.size, data.decode), data)
             row["val_all"] = judged["all"]
         if run.best is None or judged["all"] > run.best["judged"]:
-            run.best = {"judged": judged["all"], "accuracy": values, "epoch": epoch + 1, "step": run.step,
+            run.best = {"judged": judged["all"], "accuracy": values, "epoch": number, "step": run.global_step,
                         "split": "test" if data.validation is None else "val"}
         return row
 
 
 def _describe(row, epochs):
-    text = f"epoch {row['epoch']}/{epochs}  loss {row['loss']:.4f}  lr {row['lr']:g}  {row['images_per_second']:.0f} images/s"
+    text = (f"epoch {row['epoch']}/{epochs}  loss {row['loss']:.4f}  lr {row['lr']:g}  "
+            f"{row['images_per_second']:.0f} images/s")
     if "all" in row:
         text += "  " + accuracy_line({k: row[k] for k in ("all", "many", "medium", "few")})
     return text

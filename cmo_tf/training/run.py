@@ -8,18 +8,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cmo_tf.callbacks.drw import DRW
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation import results
 from cmo_tf.evaluation.report import write_report
-from cmo_tf.pipeline import steps_per_epoch
-from cmo_tf.training import build, folder, panel, signals, state, tensorboard, versions
+from cmo_tf.methods import METHODS
+from cmo_tf.methods.stage import stages_of
+from cmo_tf.training import build, course, folder, init, panel, signals, state, tensorboard, versions
 from cmo_tf.training import data as run_data
 from cmo_tf.training.checkpoint import CheckpointStore
-from cmo_tf.training.evaluate import Evaluator, accuracy_line
+from cmo_tf.training.evaluate import accuracy_line
 from cmo_tf.training.progress import Progress
 from cmo_tf.training.recorder import Recorder
-from cmo_tf.training.timeline import Timeline
 
 
 def train(config, run_dir: str) -> dict:
@@ -46,14 +45,15 @@ def make_repeatable(config) -> None:
 
 
 class Run:
-    """The state of one run and the steps it goes through."""
+    """The state of one run and the stages it goes through. `step` counts the steps of the stage it is in."""
 
     def __init__(self, config, run_dir):
-        self.config, self.run_dir = config, run_dir
+        self.whole, self.run_dir = config, run_dir
         self.store = CheckpointStore(os.path.join(run_dir, "checkpoints"))
         self.step, self.history, self.best, self.resumed_from = 0, [], None, []
-        self.metric_state, self.seconds_before, self.training_seconds = None, 0.0, 0.0
-        self.began, self.first_step = time.monotonic(), 0
+        self.metric_state, self.seconds_before = None, 0.0
+        self.training_seconds, self.training_images = 0.0, 0
+        self.began = time.monotonic()
 
     def go(self) -> dict:
         """The whole run."""
@@ -62,66 +62,102 @@ class Run:
         finished = self._finished(checkpoint)
         if finished:
             return finished
-        self.data = run_data.load(self.config)
-        per_epoch = steps_per_epoch(len(self.data.train), self.config.batch_size, self.config.drop_remainder)
-        if not per_epoch:
-            raise UserError(f"--batch_size={self.config.batch_size}: the training split has {len(self.data.train)} "
-                            "images and --drop_remainder leaves no batch; lower one or drop the other")
-        self.timeline = Timeline(self.config, per_epoch)
-        if checkpoint:
-            self._check_resume(checkpoint[1])
-        self.model = build.classifier(self.config, self.data)
-        self.evaluator = Evaluator(self.model.network, self.model.loss.logit_scale, self.config.eval_batch_size)
+        self.data = run_data.load(self.whole)
+        self.legs = course.legs(self.whole, len(self.data.train))
+        number = self._check_resume(checkpoint[1]) if checkpoint else 0
+        previous = init.network(self.whole, self.data)
+        for leg in self.legs[:number]:  # their weights come with the checkpoint; what counts is their shape
+            previous = leg.stage.classifier(build, leg.config, self.data, previous).inner
+        self._enter(number, previous)
         if checkpoint:
             self._restore(*checkpoint)
-        folder.write_flags(self.run_dir, self.config)
-        self.progress = Progress(os.path.join(self.run_dir, "log.txt"), self.timeline.total_steps, self.step)
+        folder.write_flags(self.run_dir, self.whole)
+        self.progress = Progress(os.path.join(self.run_dir, "log.txt"), self.total_steps, self.global_step)
         try:
             self._introduce(checkpoint)
             with signals.listening() as self.stop:
-                self._fit()
-            if self.stop.number is not None and self.step < self.timeline.total_steps:
-                self.progress.line(f"stopped by a signal at step {self.step}; saved")
+                self._go_through(number)
+            if self.stop.number is not None and self.global_step < self.total_steps:
+                self.progress.line(f"stopped by a signal at step {self.global_step}; saved")
                 raise signals.Stopped(self.stop.number)
             return self._finish()
         finally:
             self.progress.close()
 
+    def _enter(self, number, previous):
+        """Builds what the leg needs."""
+        self.leg = self.legs[number]
+        self.config, self.timeline, self.step = self.leg.config, self.leg.timeline, 0
+        self.model = self.leg.stage.classifier(build, self.config, self.data, previous)
+        self.evaluator = build.evaluator(self.config, self.data.counts, self.model.network, self.model.loss)
+
+    def _go_through(self, number):
+        """Trains from leg `number` on to the last, or to a stop request."""
+        while True:
+            self._fit()
+            if self.step < self.timeline.total_steps:
+                return
+            self.leg.stage.finish(build, self.config, self.data, self.model)
+            number += 1
+            if number == len(self.legs) or self.stop.number is not None:
+                return
+            self._enter(number, self.model.inner)
+            self.best = None  # the best epoch is one of the last stage
+            self.progress.line(f"stage {number + 1} of {len(self.legs)}: {self.leg.stage.name}")
+            for text in self.timeline.warnings():
+                self.progress.line(f"warning: {text}")
+
+    @property
+    def global_step(self) -> int:
+        """Steps done over all stages."""
+        return self.leg.first_step + self.step
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all stages."""
+        return self.legs[-1].first_step + self.legs[-1].timeline.total_steps
+
     def _finished(self, checkpoint):
         """Results of a run that has nothing left to do, else None."""
         if checkpoint is None or not os.path.exists(os.path.join(self.run_dir, "results.json")):
             return None
-        meta = checkpoint[1]
-        total = min(self.config.epochs * meta["steps_per_epoch"],
-                    self.config.max_steps or self.config.epochs * meta["steps_per_epoch"])
+        meta, config = checkpoint[1], self.whole
+        whole = meta["whole_steps"] if meta["stages"] > 1 else config.epochs * meta["steps_per_epoch"]
+        total = min(whole, config.max_steps or whole)
         written = results.read_results(self.run_dir)
         if meta["step"] < total or written["steps"] != meta["step"]:
             return None
-        folder.check_same_run(self.run_dir, self.config, len(meta["history"]), meta["steps_per_epoch"])
+        folder.check_same_run(self.run_dir, config, len(meta["history"]), meta["steps_per_epoch"])
         print(f"{self.run_dir}: finished already, nothing to do")
         return written
 
     def _check_resume(self, meta):
-        folder.check_same_run(self.run_dir, self.config, len(meta["history"]), meta["steps_per_epoch"])
-        if meta["split_fingerprint"] != self.data.fingerprint or meta["steps_per_epoch"] != self.timeline.steps_per_epoch:
-            raise UserError(f"--data_dir: the images are not those that {self.run_dir} was trained on (split fingerprint "
-                            f"{self.data.fingerprint[:12]}, was {meta['split_fingerprint'][:12]}); give it the old data")
+        """Number of the leg that a checkpoint is in. UserError where it belongs to another run."""
+        folder.check_same_run(self.run_dir, self.whole, len(meta["history"]), meta["steps_per_epoch"])
+        per_epoch = self.legs[0].timeline.steps_per_epoch
+        if meta["split_fingerprint"] != self.data.fingerprint or meta["steps_per_epoch"] != per_epoch:
+            raise UserError(f"--data_dir: the images are not those that {self.run_dir} was trained on (split "
+                            f"fingerprint {self.data.fingerprint[:12]}, was {meta['split_fingerprint'][:12]}); "
+                            "give it the old data")
+        return min(meta["stage"], len(self.legs) - 1)
 
     def _restore(self, arrays, meta, skipped):
         metrics = {k: v for k, v in arrays.items() if k.startswith("metric")}
         state.restore(self.model, {k: v for k, v in arrays.items() if k not in metrics})
-        self.step, self.history, self.best = meta["step"], meta["history"], meta["best"]
+        self.step, self.history, self.best = meta["step"] - self.leg.first_step, meta["history"], meta["best"]
         self.metric_state = metrics if meta["partial"] else None
-        self.resumed_from = [*meta["resumed_from_steps"], self.step]
-        self.seconds_before, self.first_step = meta["seconds"], self.step
+        self.resumed_from = [*meta["resumed_from_steps"], meta["step"]]
+        self.seconds_before = meta["seconds"]
 
     def save(self, partial=False) -> None:
-        """A checkpoint of this step."""
+        """A checkpoint of this step; an epoch that it cuts is `partial`."""
         meta = {"history": self.history, "best": self.best, "partial": partial, "seconds": self.seconds,
-                "steps_per_epoch": self.timeline.steps_per_epoch, "split_fingerprint": self.data.fingerprint,
-                "resumed_from_steps": self.resumed_from, "flags": self.config.arguments()}
+                "steps_per_epoch": self.legs[0].timeline.steps_per_epoch, "whole_steps": self.total_steps,
+                "stage": self.legs.index(self.leg), "stages": len(stages_of(METHODS[self.whole.method], self.whole)),
+                "split_fingerprint": self.data.fingerprint, "resumed_from_steps": self.resumed_from,
+                "flags": self.whole.arguments()}
         arrays = {**state.arrays(self.model), **state.metric_state(self.model)}
-        self.store.save(self.step, arrays, results.plain(meta), best_step=self.best and self.best["step"])
+        self.store.save(self.global_step, arrays, results.plain(meta), best_step=self.best and self.best["step"])
 
     @property
     def seconds(self) -> float:
@@ -133,13 +169,6 @@ class Run:
         per_epoch, batch = self.timeline.steps_per_epoch, self.config.batch_size
         size = per_epoch * batch if self.config.drop_remainder else len(self.data.train)
         return step // per_epoch * size + min(step % per_epoch * batch, size)
-
-    @property
-    def images_per_second(self) -> float | None:
-        """Over the epochs of this session, evaluation and checkpoints left out."""
-        whole = self.history[-1]["step"] if self.history else 0
-        images = self.images_up_to(whole) - self.images_up_to(self.first_step)
-        return round(images / self.training_seconds, 1) if images > 0 and self.training_seconds else None
 
     def write_history(self) -> None:
         """metrics.csv and TensorBoard, from the history alone: a resumed run writes no row twice."""
@@ -153,43 +182,43 @@ class Run:
         for text in self.timeline.warnings():
             line(f"warning: {text}")
         sizes = "/".join(str(len(data.groups[g])) for g in ("many", "medium", "few"))
-        line(f"{self.config.dataset}: {len(data.train)} training images, {data.num_classes} classes of {data.counts.max()} "
-             f"to {data.counts.min()} images (many/medium/few {sizes}), {len(data.test)} test images")
+        line(f"{self.whole.dataset}: {len(data.train)} training images, {data.num_classes} classes of "
+             f"{data.counts.max()} to {data.counts.min()} images (many/medium/few {sizes}), "
+             f"{len(data.test)} test images")
         line(f"split fingerprint {data.fingerprint}")
-        line(f"{'resuming at' if checkpoint else 'starting:'} step {self.step} of {self.timeline.total_steps}, "
+        line(f"{'resuming at' if checkpoint else 'starting:'} step {self.global_step} of {self.total_steps}, "
              f"{self.timeline.steps_per_epoch} steps an epoch, into {self.run_dir}")
-        self.board = tensorboard.Board(os.path.join(self.run_dir, "tensorboard"), self.config, data)
+        self.board = tensorboard.Board(os.path.join(self.run_dir, "tensorboard"), self.whole, data)
         self.board.restart()
-        panel.write(self.run_dir, self.config, data, self.board)
+        panel.write(self.run_dir, self.whole, data, self.board)
         self.write_history()
 
     def _fit(self):
         """Keras' fit over what is left: the rest of a begun epoch first, then whole ones."""
-        recorder, per_epoch = Recorder(self), self.timeline.steps_per_epoch
-        callbacks = [recorder]
-        if self.timeline.reweight_start is not None:
-            callbacks.append(DRW(self.data.counts, self.timeline.reweight_start, self.config.reweight_beta))
+        stage, config, per_epoch = self.leg.stage, self.config, self.timeline.steps_per_epoch
+        callbacks = [Recorder(self), *stage.callbacks(build, config, self.data, self.timeline, self.model)]
         # A stop request, or --max_steps, may come before the first step.
         while self.step < self.timeline.total_steps and self.stop.number is None:
             epoch, done = divmod(self.step, per_epoch)
-            stream = build.stream(self.config, self.data, self.timeline, self.step)
-            self.model.fit(stream, initial_epoch=epoch, epochs=epoch + 1 if done else self.config.epochs,
+            stream = stage.stream(build, config, self.data, self.timeline, self.step)
+            self.model.fit(stream, initial_epoch=epoch, epochs=epoch + 1 if done else config.epochs,
                            steps_per_epoch=per_epoch - done, callbacks=callbacks, verbose=0)
 
     def _finish(self):
         """Predictions, model, results and reports, each written whole or not at all."""
-        data, config = self.data, self.config
+        data, config = self.data, self.whole
         predictions = self.evaluator.predict(data.test, data.size, data.decode)
         results.write_predictions(self.run_dir, predictions)
         temporary = os.path.join(self.run_dir, ".model.tmp.keras")
         self.model.network.save(temporary)
         os.replace(temporary, os.path.join(self.run_dir, "model.keras"))
         found = results.evaluate(predictions, data.counts, data.class_names, data.groups)
+        rate = round(self.training_images / self.training_seconds, 1) if self.training_seconds else None
         found |= {
             "best": self.best and {k: self.best[k] for k in ("accuracy", "epoch", "split")},
-            "epochs": self.step // self.timeline.steps_per_epoch, "steps": self.step,
+            "epochs": self.leg.first_epoch + self.step // self.timeline.steps_per_epoch, "steps": self.global_step,
             "resumed_from_steps": self.resumed_from, "seed": config.seed, "split_fingerprint": data.fingerprint,
-            "images_per_second": self.images_per_second,
+            "images_per_second": rate,
             "seconds": round(self.seconds, 3), "flags": vars(config) | {"run_dir": self.run_dir},
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "versions": versions.versions(),
@@ -210,8 +239,8 @@ def evaluate(run_dir: str, config) -> dict:
     make_repeatable(config)
     data = run_data.load(config)
     network = keras.models.load_model(path)
-    scale = build.loss(config, data.counts).logit_scale
-    predictions = Evaluator(network, scale, config.eval_batch_size).predict(data.test, data.size, data.decode)
+    evaluator = build.evaluator(config, data.counts, network, build.loss(config, data.counts))
+    predictions = evaluator.predict(data.test, data.size, data.decode)
     return results.evaluate(predictions, data.counts, data.class_names, data.groups)
 
 

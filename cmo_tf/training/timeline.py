@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from cmo_tf.callbacks import WEIGHTINGS
+from cmo_tf.losses import LOSSES
 from cmo_tf.schedules import SCHEDULES, epoch_at
 
 
@@ -25,9 +27,19 @@ class Timeline:
     @property
     def reweight_start(self) -> int | None:
         """First re-weighted epoch, or None."""
-        start = self.config.reweight_start
         if self.config.reweight == "none":
             return None
+        start = self.config.reweight_start
+        return self._epoch(WEIGHTINGS[self.config.reweight].start if start is None else start)
+
+    @property
+    def phase_start(self) -> int | None:
+        """First epoch of the loss proper, for a loss with a warm-up phase, or None."""
+        name = LOSSES[self.config.loss].phase_flag
+        return None if name is None else self._epoch(getattr(self.config, name))
+
+    def _epoch(self, start):
+        """An epoch given as such, or, below 1, as a fraction of the run."""
         return epoch_at(start, self.config.epochs) if start < 1 else int(start)
 
     @property
@@ -52,10 +64,11 @@ class Timeline:
                                           warmup_epochs=config.warmup_epochs, **options)
 
     def course(self, epoch: int) -> tuple:
-        """(learning rate, re-weighted, mixing) of an epoch: what must not change under finished steps."""
-        start, (first, stop) = self.reweight_start, self.mix_epochs
+        """(learning rate, re-weighted, mixing, loss proper) of an epoch: what must not change under finished steps."""
+        first, stop = self.mix_epochs
         mixing = self.config.mix != "none" and first <= epoch < stop
-        return self.lr(epoch), start is not None and epoch >= start, mixing
+        reweighted, proper = (start is not None and epoch >= start for start in (self.reweight_start, self.phase_start))
+        return self.lr(epoch), reweighted, mixing, proper
 
     def warnings(self) -> list[str]:
         """One clear line for everything that is asked for and will not happen in a run this short."""
@@ -66,6 +79,9 @@ class Timeline:
         if config.warmup_epochs >= config.epochs and config.warmup_epochs:
             lines.append(f"--warmup_epochs={config.warmup_epochs}: the whole run of {config.epochs} epochs is warm-up")
         if self.reweight_start is not None and self.reweight_start >= config.epochs:
-            lines.append(f"--reweight_start={config.reweight_start:g}: starts at epoch {self.reweight_start}, "
-                         f"after the last one; training unweighted")
+            lines.append(f"--reweight={config.reweight}: starts at epoch {self.reweight_start}, after the last one; "
+                         "training unweighted (--reweight_start)")
+        if self.phase_start is not None and self.phase_start >= config.epochs:
+            lines.append(f"--loss={config.loss}: starts at epoch {self.phase_start}, after the last one; "
+                         "training with cross-entropy")
         return lines

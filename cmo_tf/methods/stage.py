@@ -1,0 +1,47 @@
+"""A stage of training: what multi-stage methods are made of. The default one is ordinary training.
+
+The trainer knows no method by name: it asks each stage for its flags, classifier, stream and callbacks, and hands on
+the network. Stages are part of every checkpoint, so a run killed in its second stage resumes there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage. Subclass it and override what differs.
+
+    Attributes:
+        name: shown in history and log.
+        flags: values that replace those of the run's Config during the stage (epochs, lr, sampler, mix, ...).
+
+    The hooks get `build`, the module cmo_tf.training.build, so that methods need not import the trainer.
+    """
+
+    name: str = "train"
+    flags: Mapping[str, object] = field(default_factory=dict)
+
+    def classifier(self, build, config, data, previous):
+        """The compiled LongTailClassifier of the stage: by default of `previous`, or of a new network.
+
+        `previous` is the inner network (normalised images -> logits) of the stage before, or of `--init_from`, or None.
+        On resuming its weights are those of a fresh one, which the checkpoint replaces.
+        """
+        return build.classifier(config, data, previous)
+
+    def stream(self, build, config, data, timeline, start_step):
+        """The training stream from a step of the stage on."""
+        return build.stream(config, data, timeline, start_step)
+
+    def callbacks(self, build, config, data, timeline, model) -> list:
+        """Callbacks that change training at epochs; pure functions of the epoch, as a resumed run starts them anew."""
+        return build.callbacks(config, data.counts, timeline)
+
+    def finish(self, build, config, data, model) -> None:
+        """What happens to the network when the stage's steps are done; repeatable from its last checkpoint."""
+
+
+def stages_of(method, config) -> list[Stage]:
+    """The stages of a registered method under a Config."""
+    return list(method.stages(config)) if method.stages else [Stage()]
