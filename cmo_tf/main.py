@@ -16,13 +16,13 @@ def main(arguments: list[str] | None = None) -> int:
         if values.help:
             print(__doc__ + "\n\n" + values.get_help())
             return 0
-        return _run(config, files)
+        return _run(config, files, arguments)
     except UserError as error:
         print(f"cmo_tf: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def _run(config, files):
+def _run(config, files, arguments):
     import_tensorflow()
     from cmo_tf.training import folder, run, signals
     from cmo_tf.training.evaluate import accuracy_line
@@ -31,7 +31,8 @@ def _run(config, files):
         if config.mode == "eval":
             if not config.run_dir:
                 raise UserError("--mode=eval: name the run's folder, --run_dir=runs/NAME")
-            found = run.evaluate(config.run_dir, folder.read_config(config.run_dir))
+            # The run's own flags, with what stands on the command line (another --data_dir, say) in their place.
+            found = run.evaluate(config.run_dir, folder.read_config(config.run_dir, arguments))
         else:
             found = run.train(config, config.run_dir or folder.default_run_dir(files, config.seed))
     except signals.Stopped as stopped:

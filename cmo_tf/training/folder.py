@@ -45,12 +45,12 @@ def write_flags(run_dir: str, config) -> None:
     write_atomically(os.path.join(run_dir, "flags.cfg"), "\n".join(lines) + "\n")
 
 
-def read_config(run_dir: str):
-    """The Config of the run in a folder. UserError where there is none."""
+def read_config(run_dir: str, arguments=()):
+    """The Config of the run in a folder, `arguments` behind its flags. UserError where there is none."""
     path = os.path.join(run_dir, "flags.cfg")
     if not os.path.exists(path):
         raise UserError(f"--run_dir={run_dir}: no flags.cfg there, so no run of this program")
-    return configuration.parse(flagfile.read(path))[0]
+    return configuration.parse([*flagfile.read(path), *arguments])[0]
 
 
 def check_same_run(run_dir: str, config, finished_epochs: int, steps_per_epoch: int) -> None:

@@ -1,12 +1,15 @@
 """What every loss of the registry promises."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from cmo_tf.config import Config
 from cmo_tf.errors import UserError
-from cmo_tf.losses import LDAM, LOSSES, BalancedSoftmax, CrossEntropy
+from cmo_tf.losses import LADE, LDAM, LOSSES, BalancedSoftmax, CrossEntropy, FocalSigmoid
 
 COUNTS = [50, 20, 7, 2]
 
@@ -24,46 +27,57 @@ def batch(rows=6, classes=4, seed=0):
     return rng.integers(0, classes, rows), rng.normal(size=(rows, classes)).astype("float32")
 
 
+def outputs(loss, logits):
+    """What a network for this loss returns: the logits, or a dict with them and features (B, 3)."""
+    return {"logits": logits, "features": np.ones((len(logits), 3), "float32")} if loss.needs_features else logits
+
+
 def gradient(loss, y, logits, sample_weight=None):
     logits = tf.convert_to_tensor(logits)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = loss(y, logits, sample_weight)
+        value = loss(y, outputs(loss, logits), sample_weight)
     return float(value), tape.gradient(value, logits).numpy()
 
 
 def test_value_is_the_normalised_sum_of_terms(make):
     y, logits = batch()
     loss, sample_weight = make(class_weights=[1.0, 0.5, 2.0, 4.0]), np.linspace(0.1, 1, 6).astype("float32")
+    logits_only, logits = logits, outputs(loss, logits)
     values, weights = (array.numpy() for array in loss.terms(y, logits))
     assert values.dtype == weights.dtype == np.float32 and values.shape == weights.shape == (6,)
     expected = (values * weights * sample_weight).sum() / (weights * sample_weight).sum()
     np.testing.assert_allclose(float(loss(y, logits, sample_weight)), expected, rtol=1e-6)
     np.testing.assert_allclose(float(loss(y, logits, sample_weight[:, None])), expected, rtol=1e-6)
     assert loss(y, logits).shape == ()
-    assert np.isfinite(gradient(loss, y, logits)[1]).all()
+    assert np.isfinite(gradient(loss, y, logits_only)[1]).all()
 
 
 @pytest.mark.parametrize("as_label", [np.int32, np.int64, np.uint8, np.float32])
 def test_label_types_and_shapes(make, as_label):
     y, logits = batch()
     loss = make()
-    expected = float(loss(y, logits))
-    assert float(loss(y.astype(as_label), logits)) == expected
-    assert float(loss(y.astype(as_label)[:, None], logits)) == expected
-    assert float(loss(y.astype(as_label), {"logits": logits})) == expected
+    given = outputs(loss, logits)
+    expected = float(loss(y, given))
+    assert float(loss(y.astype(as_label), given)) == expected
+    assert float(loss(y.astype(as_label)[:, None], given)) == expected
+    assert float(loss(y.astype(as_label), {"features": np.ones((6, 3)), "logits": logits})) == expected
 
 
 def test_wrong_label_shape_is_refused(make):
-    y, logits = batch()
+    (y, logits), loss = batch(), make()
     with pytest.raises(UserError, match="Mixed"):
-        make()(np.stack([y, y, y], 1).astype("float32"), logits)
+        loss(np.stack([y, y, y], 1).astype("float32"), outputs(loss, logits))
 
 
 def test_one_class(make):
-    value, slope = gradient(make([9]), [0, 0], np.array([[3.0], [-2.0]], "float32"))
-    assert value == pytest.approx(0, abs=1e-6)
-    np.testing.assert_allclose(slope, 0, atol=1e-6)
+    loss = make([9])
+    value, slope = gradient(loss, [0, 0], np.array([[3.0], [-2.0]], "float32"))
+    if isinstance(loss, (LADE, FocalSigmoid)):  # no plain softmax: one class alone is something to learn
+        assert np.isfinite(value) and np.isfinite(slope).all()
+    else:
+        assert value == pytest.approx(0, abs=1e-6)
+        np.testing.assert_allclose(slope, 0, atol=1e-6)
 
 
 def test_empty_class_stays_finite(make):
@@ -77,11 +91,12 @@ def test_computes_in_float32(make, dtype):
     y, logits = batch()
     low = tf.cast(logits, dtype)
     loss = make()
-    assert loss(y, low).dtype == tf.float32
-    assert float(loss(y, low)) == float(loss(y, tf.cast(low, tf.float32)))
+    value = loss(y, outputs(loss, low))
+    assert value.dtype == tf.float32
+    assert float(value) == float(loss(y, outputs(loss, tf.cast(low, tf.float32))))
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        assert float(make()(y, low)) == float(loss(y, low))
+        assert float(make()(y, outputs(loss, low))) == float(value)
     finally:
         keras.config.set_dtype_policy("float32")
     # 60000 times the scale of LDAM overflows float16.
@@ -101,6 +116,7 @@ def test_all_zero_weights(make, where):
 def test_weights_change_after_tracing(make):
     y, logits = batch()
     loss = make()
+    logits = outputs(loss, logits)
     traced = tf.function(lambda: loss(y, logits))
     before, changed = float(traced()), [0.1, 0.2, 3.0, 4.0]
     loss.class_weights.assign(changed)
@@ -118,7 +134,8 @@ def test_build(make):
     with pytest.raises(UserError, match="4 classes.*5"):
         loss.build(5)
     with pytest.raises(UserError, match="4 classes.*5"):
-        loss(*batch(classes=5))
+        y, logits = batch(classes=5)
+        loss(y, outputs(loss, logits))
 
 
 @pytest.mark.parametrize("bad", [[1, 2, 3], [1, 2, 3, -1], [1, 2, 3, float("nan")], [[1, 2, 3, 4]]])
@@ -131,6 +148,7 @@ def test_bad_class_weights(make, bad):
 def test_configuration_round_trip(make, weights):
     y, logits = batch()
     loss = make()
+    logits = outputs(loss, logits)
     if weights:
         loss.class_weights.assign(weights)
     for copy in (
@@ -150,10 +168,12 @@ def plain_model(loss, jit=False):
     return model
 
 
+# A loss that needs features is for LongTailClassifier: keras wants a label for every output of a dict.
 @pytest.mark.parametrize("jit", [False, True])
-def test_plain_keras_fit(make, jit, tmp_path):
+@pytest.mark.parametrize("name", sorted(name for name in LOSSES if not LOSSES[name].needs_features))
+def test_plain_keras_fit(name, jit, tmp_path):
     y, x = batch(7)[0], np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
-    loss = make()
+    loss = LOSSES[name].for_counts(COUNTS)
     model = plain_model(loss, jit)
     first = model.fit(x, y, batch_size=3, epochs=2, verbose=0).history["loss"]
     assert np.isfinite(first).all()
@@ -201,19 +221,31 @@ def test_under_a_strategy(make):
     devices = tf.config.list_logical_devices("CPU")
     strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
     loss, (y, logits) = make(), batch()
+    logits = outputs(loss, logits)
     with strategy.scope():
         loss.build(4)
     per_replica = strategy.run(tf.function(lambda: loss(y, logits)))
     loss.class_weights.assign([1.0, 2.0, 3.0, 4.0])
     assert float(strategy.experimental_local_results(per_replica)[0]) == pytest.approx(float(make()(y, logits)))
     np.testing.assert_array_equal(loss.class_weights.numpy(), [1, 2, 3, 4])
+    if loss.phase_flag:
+        loss.active.assign(0.0)
+        per_replica = strategy.run(tf.function(lambda: loss(y, logits)))
+        found = [float(value) for value in strategy.experimental_local_results(per_replica)]
+        assert found == pytest.approx([float(CrossEntropy()(y, logits))] * len(devices))
 
 
 def test_facts_for_the_program(make):
     loss = make()
     assert loss.head in ("linear", "normed")
     assert loss.logit_scale == (30.0 if isinstance(loss, LDAM) else 1.0)
-    assert loss.statistics(*batch()) == {}
+    statistics = loss.statistics(*batch())
+    assert set(loss.reductions) <= set(statistics) and set(loss.reductions.values()) <= {"sum", "logsumexp"}
+    assert bool(statistics) == isinstance(loss, LADE)
+    defaults, signature = Config(), inspect.signature(type(loss)).parameters
+    for option, name in loss.flags.items():  # the flag's default is the loss's own
+        assert getattr(defaults, name) == signature[option].default
+    assert loss.phase_flag is None or hasattr(defaults, loss.phase_flag)
 
 
 def test_margins_and_priors():
@@ -231,7 +263,28 @@ def test_bad_counts(make, counts):
         make(counts)
 
 
-@pytest.mark.parametrize("options", [{"scale": 0}, {"max_margin": -1}, {"scale": float("nan")}])
-def test_bad_ldam_options(options):
-    with pytest.raises(UserError, match="ldam"):
-        LDAM(COUNTS, **options)
+BAD = {
+    "ce": [{"label_smoothing": 1.0}, {"label_smoothing": -0.1}],
+    "ldam": [{"scale": 0}, {"max_margin": -1}, {"scale": float("nan")}],
+    "logit_adjust": [{"tau": -1}],
+    "lade": [{"alpha": -1}, {"rho": float("nan")}],
+    "focal": [{"gamma": -1}, {"factor": 0}],
+    "focal_sigmoid": [{"gamma": -1}],
+    "ib": [{"alpha": 0}, {"epsilon": 0}],
+}
+
+
+@pytest.mark.parametrize(("name", "options"), [(name, options) for name in BAD for options in BAD[name]])
+def test_bad_options_are_named(name, options):
+    with pytest.raises(UserError, match=next(iter(options))):
+        LOSSES[name].for_counts(COUNTS, **options)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("name", ["focal", "focal_sigmoid"])
+def test_focal_losses_stay_finite_where_the_answer_is_sure(name, gamma):
+    loss = LOSSES[name].for_counts(COUNTS, gamma=gamma)
+    logits = np.array([[300.0, -300, -300, -300], [-300, 300, 0, 0]], "float32")
+    value, slope = gradient(loss, [0, 0], logits)
+    assert np.isfinite(value) and np.isfinite(slope).all()
+    assert FocalSigmoid.head_bias(100) == pytest.approx(-np.log(99)) and loss.head_bias(1) in (None, 0)

@@ -26,6 +26,7 @@ def pack(y, y_q, lam):
 def test_formula(name, weighted_rows):
     y, y_q, lam, logits = batch()
     loss = LOSSES[name].for_counts(COUNTS, class_weights=[0.1, 0.5, 1.0, 4.0])
+    logits = {"logits": logits, "features": np.arange(18, dtype="float32").reshape(6, 3)}
     rows = np.linspace(0.2, 2, 6).astype("float32") if weighted_rows else np.ones(6, "float32")
     v, w = (array.numpy() for array in loss.terms(y, logits))
     v_q, w_q = (array.numpy() for array in loss.terms(y_q, logits))

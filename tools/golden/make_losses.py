@@ -127,6 +127,7 @@ def logit_adjustment(source, given):
 
 def _torch_module(source, name):
     import importlib
+
     import torch
     torch.cuda.FloatTensor = torch.FloatTensor
     if source not in sys.path:

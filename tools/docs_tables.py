@@ -1,0 +1,79 @@
+"""Writes the tables of methods, mixers and losses in README.md anew, from the registries, between their markers.
+
+    python tools/docs_tables.py [--check]
+
+With --check nothing is written; exit code 1 if a table is not current.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # runs from a checkout that is not installed
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from cmo_tf.losses import LOSSES  # noqa: E402
+from cmo_tf.methods import METHODS  # noqa: E402
+from cmo_tf.mixing import MIXERS  # noqa: E402
+
+README = ROOT / "README.md"
+
+
+def methods() -> list[str]:
+    """Rows of `--method`."""
+    rows = ["| `--method` | what it is | stands for | source |", "|---|---|---|---|"]
+    for name, method in METHODS.items():
+        flags = " ".join(f"`--{key}={_value(value)}`" for key, value in method.flags.items())
+        rows.append(f"| `{name}` | {_cell(method.summary)} | {flags} | {_cell(method.paper)} |")
+    return rows
+
+
+def classes(registry) -> list[str]:
+    """Rows of a registry of classes: the first sentence of each docstring."""
+    rows = [f"| `--{registry.flag}` | what it is |", "|---|---|"]
+    for name, entry in registry.items():
+        rows.append(f"| `{name}` | {_cell(_summary(entry))} |")
+    return rows
+
+
+def _summary(entry) -> str:
+    first = " ".join((entry.__doc__ or "").strip().split("\n\n")[0].split())
+    return first.removeprefix("`--mix=none`: ")
+
+
+def _value(value) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+TABLES = {"methods": methods, "mixers": lambda: classes(MIXERS), "losses": lambda: classes(LOSSES)}
+
+
+def render(text: str) -> str:
+    """`text` with every table between `<!-- NAME -->` and `<!-- /NAME -->` as the registries have it now."""
+    for name, table in TABLES.items():
+        block = f"<!-- {name} -->\n" + "\n".join(table()) + f"\n<!-- /{name} -->"
+        text, found = re.subn(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _, block=block: block, text,
+                              flags=re.DOTALL)
+        if found != 1:
+            raise SystemExit(f"{README.name}: the markers of the table {name} are there {found} times")
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    before = README.read_text(encoding="utf-8")
+    after = render(before)
+    if "--check" in arguments:
+        return int(before != after)
+    README.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
