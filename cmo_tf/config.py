@@ -21,13 +21,14 @@ from cmo_tf.samplers import SAMPLERS
 from cmo_tf.schedules import SCHEDULES
 
 MODES = ("train", "eval")
+TWO_STAGE = ("crt", "lws", "las", "mislas")
 
 
-def flag(default, text, *, choices=None, low=None, high=None, kind=None, above=None, replay=True):
-    """A field of Config: default and help text, its choices or range (`above` excludes the bound), and whether it
-    is part of what `flags.cfg` replays."""
+def flag(default, text, *, choices=None, low=None, high=None, kind=None, above=None, replay=True, methods=None):
+    """A field of Config: default and help text, its choices or range (`above` excludes the bound), whether it is part
+    of what `flags.cfg` replays, and the methods that it is for, if not for all."""
     return dataclasses.field(default=default, metadata=dict(
-        help=text, choices=choices, low=low, high=high, above=above, replay=replay, kind=kind))
+        help=text, choices=choices, low=low, high=high, above=above, replay=replay, kind=kind, methods=methods))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +84,59 @@ class Config:
     ib_epsilon: float = flag(1e-3, "added to the influence it divides by", above=0)
     ib_start: float = flag(0.5, "first epoch of the influence-balanced loss, cross-entropy before; below 1 a fraction "
                            "of --epochs", low=0)
+    las_smooth_head: float = flag(0.4, "label-aware smoothing of the largest class (las, mislas)", low=0, high=1)
+    las_smooth_tail: float = flag(0.1, "label-aware smoothing of the smallest class (las, mislas)", low=0, high=1)
+    las_lr_factor: float = flag(0.2, "rate of the classifier by that of the scale in stage 2 of las and mislas",
+                                above=0, methods=("las", "mislas"))
+    stage2_epochs: int = flag(None, "length of the second stage; default crt 10, lws 5, las and mislas 10", kind=int,
+                              low=1, methods=TWO_STAGE)
+    stage2_lr: float = flag(None, "base rate of the second stage; default crt and lws 0.2 (at batch 512), las and "
+                            "mislas 0.1", kind=float, above=0, methods=TWO_STAGE)
+    shift_bn: bool = flag(True, "statistics of BatchNorm follow the batches of a second stage", methods=TWO_STAGE)
+    tau: float = flag(None, "of tau_norm; default the best of 0 to 2 on the validation split", kind=float, low=0,
+                      methods=("tau_norm",))
+    tde_heads: int = flag(2, "parts that the head of causal_norm cuts the features into", low=1,
+                          methods=("causal_norm",))
+    tde_tau: float = flag(16.0, "scale of causal_norm's cosines", above=0, methods=("causal_norm",))
+    tde_gamma: float = flag(1 / 32, "added to the norms of causal_norm's weights", low=0, methods=("causal_norm",))
+    tde_alpha: float = flag(1.5, "strength of causal_norm's subtraction at inference; 1 for CIFAR-10, 3 for ImageNet-LT",
+                            low=0, methods=("causal_norm",))
+    tde_follow_lr: bool = flag(False, "tie causal_norm's moving mean to the rate, as its code does on sets other than "
+                               "CIFAR", methods=("causal_norm",))
+    paco_alpha: float = flag(0.01, "weight of PaCo's positives other than the class centre; 0.05 for large sets", low=0)
+    paco_temperature: float = flag(0.05, "of PaCo's contrast; 0.2 for large sets", above=0)
+    paco_beta: float = flag(1.0, "weight of PaCo's class centre", above=0)
+    paco_supt: float = flag(1.0, "temperature of PaCo's class centres", above=0)
+    paco_dim: int = flag(32, "size of PaCo's projections; 128 for large sets", low=1, methods=("paco",))
+    paco_queue: int = flag(1024, "keys that PaCo keeps, a multiple of the batch; 8192 for large sets", low=1,
+                           methods=("paco",))
+    paco_momentum: float = flag(0.999, "of PaCo's key encoder", low=0, high=1, methods=("paco",))
+    augment2: str = flag(None, "augmentation of PaCo's second view; default that of the first", kind=str,
+                         choices=AUGMENTATIONS, methods=("paco",))
+    experts: int = flag(3, "experts of ride", low=2, high=64, methods=("ride",))
+    ride_reduced: bool = flag(True, "give ride's private stages three quarters of the channels", methods=("ride",))
+    ride_diversity: float = flag(-0.45, "factor of ride's divergence, negative for experts that differ; -0.2 for large "
+                                 "sets", low=-100, high=100)
+    ride_tempering: float = flag(0.05, "how far ride's temperatures follow the prior; 0.02 for ImageNet-LT, 0.015 for "
+                                 "iNaturalist", low=0, high=1)
+    ride_router: bool = flag(False, "second stage of ride: a router decides how many experts an image needs",
+                             methods=("ride",))
+    router_epochs: int = flag(5, "length of the router's stage", low=1, methods=("ride",))
+    router_top: int = flag(30, "largest logits that the router looks at; 50 for large networks", low=1,
+                           methods=("ride",))
+    router_pos_weight: float = flag(100.0, "weight of images that the next expert helps", above=0)
+    distill_from: str = flag(None, "run folder whose network ride also learns from", kind=str, methods=("ride",))
+    distill_temperature: float = flag(1.5, "of --distill_from", above=0)
     test_prior: str = flag("none", "class distribution that logits are moved to at evaluation: none, uniform (post-hoc "
                            "logit adjustment), train or file:PATH, one number a class")
     test_tau: float = flag(1.0, "weight of the training prior that --test_prior takes out", low=0)
     augment: str = flag(None, "augmentation; default the set's own", kind=str, choices=AUGMENTATIONS)
+    cutout_size: int = flag(None, "side of Cutout's hole; default 16 (8 in the original on CIFAR-100)", kind=int, low=1)
+    cutout_fill: str = flag(None, "Cutout's hole; default black", kind=str, choices=("black", "mean"))
+    minority_max: int = flag(None, "largest class that the minority augmentations touch; default 100", kind=int, low=1)
+    rand_n: int = flag(None, "operations of RandAugment; default 2", kind=int, low=1)
+    rand_m: float = flag(None, "level of RandAugment; default 10", kind=float, low=0, high=10)
+    rand_std: float = flag(None, "spread of that level; default 0.5", kind=float, low=0)
     epochs: int = flag(200, "length of the run", low=1)
     max_steps: int = flag(None, "stop after this many steps, with a report", kind=int, low=1)
     batch_size: int = flag(128, "global batch", low=1)
@@ -96,6 +146,7 @@ class Config:
     lr_drops: tuple = flag((0.8, 0.9), "fractions of --epochs at which the rate drops", kind=tuple, low=0, high=1)
     lr_factor: float = flag(0.01, "of each drop", above=0, high=1)
     warmup_epochs: int = flag(5, "of linear warm-up", low=0)
+    warmup_start: float = flag(0.0, "share of --lr that the warm-up climbs from", low=0, high=1)
     momentum: float = flag(0.9, "of SGD", low=0, high=1 - 1e-9)
     nesterov: bool = flag(False, "Nesterov momentum")
     l2: float = flag(2e-4, "added to the gradient of every weight, as PyTorch's weight_decay", low=0)
@@ -113,6 +164,10 @@ class Config:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
+            methods = field.metadata["methods"]
+            if methods and self.method not in methods and getattr(self, field.name) != field.default:
+                raise UserError(f"{_argument(field.name, getattr(self, field.name))} does nothing with "
+                                f"--method={self.method}; leave it out or take --method={methods[0]}")
         check_dataset(self.dataset)
         check_test_prior(self.test_prior)
         if self.few_below > self.many_above + 1:
@@ -148,14 +203,17 @@ def parse(arguments: list[str], base: str = ".") -> tuple[Config, list[str], fla
     values = define(flags.FlagValues())
     try:
         stray = values(["cmo_tf", *flat])[1:]
-    except flags.Error as error:
-        raise UserError(str(error).replace("flag --", "--")) from None
+    except (flags.Error, ValueError) as error:  # ValueError: --noflag=value
+        raise flagfile.complaint(error, flat) from None
     if stray:
         raise UserError(f"{stray[0]!r} is no flag; write --name=value")
     given = {f.name: values[f.name].value for f in dataclasses.fields(Config) if values[f.name].present}
-    if "lr_drops" in given:
-        given["lr_drops"] = tuple(_number(v) for v in given["lr_drops"])
-    return Config(**_with_method(given)), files, values
+    try:
+        if "lr_drops" in given:
+            given["lr_drops"] = tuple(_number(v) for v in given["lr_drops"])
+        return Config(**_with_method(given)), files, values
+    except UserError as error:
+        raise flagfile.complaint(error, flat) from None
 
 
 def _with_method(given):
@@ -182,8 +240,10 @@ def _check(field, value):
         return
     if meta["choices"] and value not in meta["choices"]:
         if hasattr(meta["choices"], "check"):
-            meta["choices"].check(value)
+            meta["choices"].check(value, flag=name)
         raise UserError(f"--{name}={value}: there are {', '.join(meta['choices'])}")
+    if isinstance(value, str):
+        flagfile.check_value(name, value)
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue

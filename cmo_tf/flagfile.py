@@ -12,6 +12,23 @@ from cmo_tf.errors import UserError
 _FLAG = re.compile(r"--(no)?[a-z][a-z0-9_]*(=.*)?$", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
+# What absl says, and what a user can do something with.
+_PLAIN = (
+    (r"^flag --", "--"),
+    (r"\('Non-boolean argument to boolean flag', .*\)$", "write true or false"),
+    (r"invalid literal for int\(\) .*$", "a whole number is needed"),
+    (r"could not convert string to float.*$", "a number is needed"),
+    (r"^Missing value for (?:flag )?(--\w+)$", r"\1: the value is missing"),
+    (r"^Unknown command line flag '(\w*)'\.?", r"--\1: no such flag."),
+    (r"Did you mean: (.+?) \?$", r"Did you mean --\1?"),
+)
+
+
+class Placed(str):
+    """A flag from a flag file; `place` is its file and line."""
+
+    place = ""
+
 
 def expand(arguments: list[str], base: str = ".") -> tuple[list[str], list[str]]:
     """Replaces every `--flagfile` by what the file holds, in place (a later flag wins over an earlier one).
@@ -56,8 +73,30 @@ def read(path: str, including: tuple[str, ...] = ()) -> list[str]:
         if name == "--flagfile":
             flags += read(os.path.join(os.path.dirname(path), value), (*including, real))
         else:
-            flags.append(line)
+            flag = Placed(line)
+            flag.place = f"{path}:{number}"
+            flags.append(flag)
     return flags
+
+
+def complaint(error: Exception, arguments: list[str]) -> UserError:
+    """What is wrong with one of `arguments`, in plain words, behind file and line where it came from a flag file."""
+    message = str(error)
+    for pattern, words in _PLAIN:
+        message = re.sub(pattern, words, message)
+    name = re.match(r"--(\w+)", message)
+    spellings = (f"--{name[1]}", f"--no{name[1]}") if name else ()
+    # absl complains of any value, the rest of the program of the last one, which is the one that counts.
+    meant = [a for a in arguments if a.partition("=")[0] in spellings]
+    meant = [a for a in meant if "=" in a and message.startswith(a)] or meant
+    return UserError(f"{meant[-1].place}: {message}" if meant and isinstance(meant[-1], Placed) else message)
+
+
+def check_value(name: str, value: str) -> None:
+    """A UserError for a text that no line of a flag file can hold: the run could not be repeated from its flags.cfg."""
+    if value != value.strip() or "\n" in value:
+        raise UserError(f"--{name}={value!r}: begins or ends with a blank or holds a line break")
+    _lint(f"--{name}={value}", f"--{name}={value!r}")
 
 
 def _lines(path):

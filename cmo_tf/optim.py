@@ -19,13 +19,16 @@ class SGD(keras.optimizers.Optimizer):
         momentum: in [0, 1].
         l2: coefficient of the L2 term in the gradient (PyTorch's `weight_decay`), at least 0.
         nesterov: look ahead.
+        lr_factors: layer name -> factor of the rate for the variables of that layer, 1 for all others (PyTorch's
+            parameter groups). The L2 term is not scaled by it.
         keras_optimizer_arguments: those of keras.optimizers.Optimizer (clipnorm, use_ema, name, ...). Its decoupled
             `weight_decay` together with `l2` is a UserError.
 
     Source: `torch.optim.SGD`; methods of LDAM-DRW and CMO code.
     """
 
-    def __init__(self, learning_rate=0.1, momentum=0.9, l2=0.0, nesterov=False, **keras_optimizer_arguments):
+    def __init__(self, learning_rate=0.1, momentum=0.9, l2=0.0, nesterov=False, lr_factors=None,
+                 **keras_optimizer_arguments):
         if not 0 <= momentum <= 1:
             raise UserError(f"SGD: momentum {momentum} is not in [0, 1]")
         if not l2 >= 0:
@@ -38,11 +41,14 @@ class SGD(keras.optimizers.Optimizer):
         self.momentum = float(momentum)
         self.l2 = float(l2)
         self.nesterov = bool(nesterov)
+        self.lr_factors = dict(lr_factors or {})
 
     def build(self, variables):
         if self.built:
             return
         super().build(variables)
+        # Now, by index: under a tf.distribute strategy an update sees bare TensorFlow variables without a path.
+        self._rate_factors = [self._lr_factor(variable) for variable in variables]
         self.velocities = self.add_optimizer_variables(variables, "velocity") if self.momentum else []
 
     def update_step(self, gradient, variable, learning_rate):
@@ -56,7 +62,13 @@ class SGD(keras.optimizers.Optimizer):
             self.assign(velocity, step)
             if self.nesterov:
                 step = gradient + momentum * step
-        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * step)
+        rate = ops.cast(learning_rate, variable.dtype) * self._rate_factors[self._get_variable_index(variable)]
+        self.assign_sub(variable, rate * step)
+
+    def _lr_factor(self, variable):
+        layers = variable.path.split("/")
+        return next((factor for name, factor in self.lr_factors.items() if name in layers), 1.0)
 
     def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum, "l2": self.l2, "nesterov": self.nesterov}
+        return {**super().get_config(), "momentum": self.momentum, "l2": self.l2, "nesterov": self.nesterov,
+                "lr_factors": self.lr_factors}

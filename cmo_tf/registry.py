@@ -36,11 +36,12 @@ class Registry(Mapping):
     def __contains__(self, name: object) -> bool:
         return name in self._places
 
-    def check(self, name: str) -> str:
-        """Returns `name` if it is an entry; otherwise a UserError that suggests the nearest one."""
+    def check(self, name: str, flag: str | None = None) -> str:
+        """Returns `name` if it is an entry; otherwise a UserError that suggests the nearest one and names `flag`."""
         if name in self._places:
             return name
         near = difflib.get_close_matches(str(name), self._places, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(self._places))}"
-        where = f"--{self.flag}={name}" if self.flag else repr(name)
+        flag = flag or self.flag
+        where = f"--{flag}={name}" if flag else repr(name)
         raise UserError(f"{where}: no such {self.kind}; {hint}")

@@ -17,6 +17,7 @@ SAMPLERS = Registry("sampler", {
     "square_root": "cmo_tf.samplers:square_root",
     "class_aware": "cmo_tf.samplers:class_aware",
     "progressive": "cmo_tf.samplers:progressive",
+    "balanced_buckets": "cmo_tf.samplers:balanced_buckets",
 }, flag="sampler")
 
 IMAGES_IN_A_ROW = 4
@@ -65,11 +66,30 @@ def class_aware(labels, counts, random, progress):
     picked = np.empty((turns, IMAGES_IN_A_ROW), np.int64)
     for label in classes:
         mine = np.flatnonzero(turn == label)
-        wanted, held = len(mine) * IMAGES_IN_A_ROW, int(table.size[label])
-        rounds = [random.permutation(held) for _ in range(-(-wanted // held))] or [np.zeros(0, np.int64)]
-        offsets = np.concatenate(rounds)[:wanted].reshape(-1, IMAGES_IN_A_ROW)
+        offsets = _cycle(len(mine) * IMAGES_IN_A_ROW, int(table.size[label]), random).reshape(-1, IMAGES_IN_A_ROW)
         picked[mine] = table.order[table.start[label] + offsets]
     return picked.reshape(-1)[:total]
+
+
+def balanced_buckets(labels, counts, random, progress):
+    """A uniform class each time, then the next image of its own shuffled cycle; an epoch keeps its N images.
+
+    Source: BalancedSampler of RIDE's code (Wang et al., ICLR 2021). The cycles begin anew each epoch; the original's
+    run on.
+    """
+    table, total = class_table(labels, class_distribution(counts)), len(labels)
+    turn = np.searchsorted(table.cumulative, random.random_sample(total), side="right")
+    picked = np.empty(total, np.int64)
+    for label in np.flatnonzero(counts):
+        mine = np.flatnonzero(turn == label)
+        picked[mine] = table.order[table.start[label] + _cycle(len(mine), int(table.size[label]), random)]
+    return picked
+
+
+def _cycle(wanted, held, random):
+    """`wanted` places in a bucket of `held` images: one shuffle of it after another."""
+    rounds = [random.permutation(held) for _ in range(-(-wanted // held))] or [np.zeros(0, np.int64)]
+    return np.concatenate(rounds)[:wanted]
 
 
 def _draw(labels, distribution, random):

@@ -7,7 +7,11 @@ from cmo_tf.registry import Registry
 
 SCHEDULES = Registry(
     "schedule",
-    {"step": "cmo_tf.schedules:step_schedule", "cosine": "cmo_tf.schedules:cosine_schedule"},
+    {
+        "step": "cmo_tf.schedules:step_schedule",
+        "cosine": "cmo_tf.schedules:cosine_schedule",
+        "cosine_ahead": "cmo_tf.schedules:cosine_ahead_schedule",
+    },
     flag="schedule",
 )
 
@@ -17,7 +21,8 @@ def epoch_at(fraction: float, epochs: int) -> int:
     return math.floor(fraction * epochs + 0.5)
 
 
-def step_schedule(epoch, *, base_lr, epochs, warmup_epochs=5, drops=(0.8, 0.9), factor=0.01) -> float:
+def step_schedule(epoch, *, base_lr, epochs, warmup_epochs=5, drops=(0.8, 0.9), factor=0.01,
+                  warmup_start=0.0) -> float:
     """Linear warm-up, then a constant rate that is multiplied by `factor` at each drop.
 
     Args:
@@ -27,17 +32,19 @@ def step_schedule(epoch, *, base_lr, epochs, warmup_epochs=5, drops=(0.8, 0.9), 
         warmup_epochs: epoch e < warmup_epochs trains at `base_lr * (e + 1) / warmup_epochs`, drops or not.
         drops: fractions of `epochs`, each turned into an epoch by `epoch_at`.
         factor: of each drop; they accumulate.
+        warmup_start: share of `base_lr` that the warm-up climbs from; 1/3 in BBN and LADE, where the first epochs
+            train at 0.467, 0.6, 0.733, 0.867 and 1 of it.
 
     The defaults are the CIFAR recipe of LDAM and CMO: of 200 epochs 0.02 .. 0.1 in the first five, 0.1 to epoch 159,
     0.001 to 179, 0.00001 to 199.
     """
     _check(epoch, epochs, warmup_epochs)
     if epoch < warmup_epochs:
-        return base_lr * (epoch + 1) / warmup_epochs
+        return _warmup(epoch, base_lr, warmup_epochs, warmup_start)
     return base_lr * factor ** sum(epoch >= epoch_at(drop, epochs) for drop in drops)
 
 
-def cosine_schedule(epoch, *, base_lr, epochs, warmup_epochs=5, final_lr=0.0) -> float:
+def cosine_schedule(epoch, *, base_lr, epochs, warmup_epochs=5, final_lr=0.0, warmup_start=0.0) -> float:
     """Linear warm-up as in `step_schedule`, then half a cosine from `base_lr` towards `final_lr`.
 
     `final_lr` would be reached at epoch `epochs`, so the last epoch still learns. Without warm-up this is the schedule
@@ -45,9 +52,28 @@ def cosine_schedule(epoch, *, base_lr, epochs, warmup_epochs=5, final_lr=0.0) ->
     """
     _check(epoch, epochs, warmup_epochs)
     if epoch < warmup_epochs:
-        return base_lr * (epoch + 1) / warmup_epochs
+        return _warmup(epoch, base_lr, warmup_epochs, warmup_start)
     progress = (epoch - warmup_epochs) / (epochs - warmup_epochs)
     return final_lr + (base_lr - final_lr) * (1.0 + math.cos(math.pi * progress)) / 2.0
+
+
+def cosine_ahead_schedule(epoch, *, base_lr, epochs, warmup_epochs=0, warmup_start=0.0) -> float:
+    """Half a cosine that is a step ahead: the first epoch is decayed already and the last one trains at rate 0, so
+    that of the network only the statistics of BatchNorm still move in it.
+
+    `base_lr * (1 + cos(pi * (epoch + 1) / epochs)) / 2`, after linear warm-up as in `step_schedule`. This is the
+    schedule of Decoupling (Kang et al., ICLR 2020), whose official code steps it before each epoch.
+    """
+    _check(epoch, epochs, warmup_epochs)
+    if epoch < warmup_epochs:
+        return _warmup(epoch, base_lr, warmup_epochs, warmup_start)
+    progress = (epoch + 1 - warmup_epochs) / (epochs - warmup_epochs)
+    return base_lr * (1.0 + math.cos(math.pi * progress)) / 2.0
+
+
+def _warmup(epoch, base_lr, warmup_epochs, start):
+    """Rate of an epoch of the warm-up, which climbs from `start * base_lr` and is over with its last epoch."""
+    return base_lr * (start * (warmup_epochs - epoch - 1) + epoch + 1) / warmup_epochs
 
 
 def _check(epoch, epochs, warmup_epochs):

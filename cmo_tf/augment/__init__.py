@@ -15,8 +15,9 @@ AUGMENTATIONS = Registry("augmentation", {
     "none": f"{_POLICIES}:CenterCrop",
     **{name: f"{_POLICIES}:{name}" for name in ("pad1", "pad4", "pad4_flip", "crop_flip")},
     **{name: f"{_RECIPES}:{name}" for name in (
-        "cutout", "pad4_flip_cutout", "autoaug", "autoaug_cutout", "simclr", "long", "resized_crop_flip", "crop_jitter",
-        "rand_timm", "simclr_large", "long_large", "jitter_minority", "blur_minority")},
+        "cutout", "pad4_flip_cutout", "pad4_flip_rotate15", "autoaug", "autoaug_cutout", "simclr", "long",
+        "resized_crop_flip", "crop_jitter", "rand_timm", "simclr_large", "long_large", "jitter_minority",
+        "blur_minority")},
 }, flag="augment")
 
 

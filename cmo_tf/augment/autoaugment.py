@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from cmo_tf.augment import color, geometry, ops
-from cmo_tf.augment.rows import apply_ops, check_pixels
+from cmo_tf.augment.rows import OpTable, check_pixels
 
 # Two of (op, probability, magnitude index) a sub-policy.
 SUB_POLICIES = (
@@ -44,7 +44,7 @@ OPS = {
     "invert": (ops.invert, (0.0, 0.0), False, 0.0),
 }
 NAMES = tuple(OPS)
-TABLE = (*(entry[0] for entry in OPS.values()), None)
+TABLE = OpTable(*(entry[0] for entry in OPS.values()), None)
 
 
 class AutoAugment:
@@ -72,7 +72,7 @@ class AutoAugment:
         """The transformed images."""
         check_pixels(images, "autoaugment")
         for place in range(2):
-            images = apply_ops(images, parameters["op"][:, place], parameters["value"][:, place], TABLE)
+            images = TABLE(images, parameters["op"][:, place], parameters["value"][:, place])
         return images
 
 

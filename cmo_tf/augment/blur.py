@@ -84,7 +84,9 @@ class KernelBlur:
         """The blurred images."""
         across, down = (side // 2 for side in self.kernel)
         height, width = images.shape[1:3]
-        padded = tf.pad(tf.cast(images, tf.float32), [[0, 0], [down] * 2, [across] * 2, [0, 0]], "REFLECT")
+        # Not tf.pad, which refuses to reflect a batch of no rows.
+        padded = tf.gather(tf.cast(images, tf.float32), np.pad(np.arange(width), across, "reflect"), axis=2)
+        padded = tf.gather(padded, np.pad(np.arange(height), down, "reflect"), axis=1)
         lines = sum(weight * padded[:, :, k:k + width]
                     for k, weight in enumerate(_gaussian(parameters["sigma"], across)))
         blurred = sum(weight * lines[:, k:k + height] for k, weight in enumerate(_gaussian(parameters["sigma"], down)))

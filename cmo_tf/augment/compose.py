@@ -6,6 +6,7 @@ import tensorflow as tf
 from cmo_tf.augment.rows import by_row
 
 
+@tf.autograph.experimental.do_not_convert  # nothing in it to convert, and a third of the time to trace it
 def run(policy, images, parameters, labels=None):
     """Applies a policy, with the labels (b,) of the rows if it asks for them (`needs_labels = True`)."""
     if getattr(policy, "needs_labels", False):

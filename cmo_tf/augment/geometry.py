@@ -45,12 +45,12 @@ def transform(images, matrices, resample, fill):
     """PIL's affine transform: the pixel at (x, y) comes from (a x + b y + c, d x + e y + f), pixel centres at 1/2.
 
     Args:
-        images: (b,H,W,C) uint8. matrices: (b,6) float64 of a..f.
+        images: (b,H,W,C) uint8, any dtype with nearest resampling. matrices: (b,6) float64 of a..f.
         resample: "nearest", "bilinear" or "bicubic" (a = -1).
-        fill: colour of what comes from outside, three values or one; a grey picture takes the first.
+        fill: colour of what comes from outside, a value a channel; a grey picture takes the first.
     """
     channels = images.shape[-1]
-    fill = tf.constant(np.broadcast_to(fill, [3])[:channels], tf.uint8)
+    fill = tf.cast(np.resize(fill, channels), images.dtype)
     if resample == "nearest":
         return _nearest(images, matrices, fill)
     x, y, inside = _sources(images, matrices)
@@ -90,7 +90,7 @@ def _translate(images, matrices, resample, fill):
         return transform(images, matrices, resample, fill)
     rows = tf.concat([matrices, tf.zeros_like(matrices[:, :2])], -1)
     # One fill value fits all channels alike: shifted by it, the outside is 0.
-    shift = tf.constant(np.broadcast_to(fill, [3])[:images.shape[-1]], tf.float32)
+    shift = tf.constant(np.resize(fill, images.shape[-1]), tf.float32)
     moved = keras.ops.image.affine_transform(tf.cast(images, tf.float32) - shift, tf.cast(rows, tf.float32),
                                              interpolation="nearest", fill_mode="constant", fill_value=0,
                                              data_format="channels_last")

@@ -3,9 +3,9 @@
 import tensorflow as tf
 
 from cmo_tf.augment.color import brightness, color, contrast, grayscale, hue
-from cmo_tf.augment.rows import apply_ops, check_pixels
+from cmo_tf.augment.rows import OpTable, check_pixels
 
-OPS = (None, brightness, contrast, color, hue)
+OPS = OpTable(None, brightness, contrast, color, hue)
 
 
 class ColorJitter:
@@ -41,7 +41,7 @@ class ColorJitter:
         """The jittered images."""
         check_pixels(images, self.name)
         for place in range(len(self.kinds)):
-            images = apply_ops(images, parameters["op"][:, place], parameters["value"][:, place], OPS)
+            images = OPS(images, parameters["op"][:, place], parameters["value"][:, place])
         return images
 
 

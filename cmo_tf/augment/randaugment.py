@@ -5,7 +5,7 @@ import functools
 import tensorflow as tf
 
 from cmo_tf.augment import color, geometry, ops
-from cmo_tf.augment.rows import apply_ops, check_pixels
+from cmo_tf.augment.rows import OpTable, check_pixels
 from cmo_tf.errors import UserError
 
 MAX_LEVEL = 10.0
@@ -63,7 +63,7 @@ class RandAugment:
             raise UserError(f"--rand_n={n} is at least 1, --rand_m={m} in [0, 10], --rand_std={std} at least 0")
         self.n, self.m, self.std = int(n), float(m), float(std)
         linear, cubic = ([functools.partial(op, resample=kind, fill=fill) for op in MOVES] for kind in RESAMPLES)
-        self.table = (*(op for op, _ in OPS.values() if op not in MOVES), *linear, *cubic, None)
+        self.table = OpTable(*(op for op, _ in OPS.values() if op not in MOVES), *linear, *cubic, None)
 
     def draw(self, seed, batch_size):
         """{"op": (B,n) int32 into the table (ops, bilinear moves, bicubic moves, nothing), "value": (B,n) float64}."""
@@ -87,5 +87,5 @@ class RandAugment:
         """The transformed images."""
         check_pixels(images, "rand_timm")
         for place in range(self.n):
-            images = apply_ops(images, parameters["op"][:, place], parameters["value"][:, place], self.table)
+            images = self.table(images, parameters["op"][:, place], parameters["value"][:, place])
         return images

@@ -11,6 +11,7 @@ from cmo_tf.augment.minority import minority_blur, minority_jitter
 from cmo_tf.augment.policies import CropFlip, pad4_flip
 from cmo_tf.augment.randaugment import RandAugment
 from cmo_tf.augment.resized_crop import ResizedCrop
+from cmo_tf.augment.rotation import RandomRotation
 from cmo_tf.augment.simclr import simclr, simclr_large
 
 
@@ -27,6 +28,11 @@ def cutout(size=None, base="pad4_flip", cutout_size=16, cutout_fill="black", mea
 def pad4_flip_cutout(size=None, cutout_size=16, cutout_fill="black", mean=None):
     """The CIFAR recipe, then Cutout."""
     return cutout(size, "pad4_flip", cutout_size, cutout_fill, mean)
+
+
+def pad4_flip_rotate15(size=None):
+    """The CIFAR recipe of RIDE's code: pad 4, crop, flip, a turn of up to 15 degrees."""
+    return Chain(pad4_flip(size), RandomRotation(15))
 
 
 def autoaug(size=None):

@@ -23,21 +23,40 @@ def by_row(images, choice, branches):
     return tf.ensure_shape(result, [images.shape[0], *done[0].shape[1:]])
 
 
-def apply_ops(images, choice, value, table):
-    """One op a row: op `table[choice[i]]` with argument `value[i]` on image i.
+class OpTable:
+    """A table of ops, one of which each row goes through.
 
     Args:
-        images: (B,H,W,C) uint8.
-        choice: (B,) int32. value: (B,) float64.
-        table: functions `op(images, value) -> images` that keep shape and dtype; None leaves the image alone.
+        ops: functions `op(images (b,H,W,C) uint8, value (b,) float64)` that keep shape and dtype; None does nothing.
     """
-    def branch(op):
-        if op is None:
-            return lambda mine, rows: mine
-        # An op on no rows would still launch all its kernels.
-        return lambda mine, rows: tf.ensure_shape(
-            tf.cond(tf.size(rows) > 0, lambda: op(mine, tf.gather(value, rows)), lambda: mine), mine.shape)
-    return by_row(images, choice, [branch(op) for op in table])
+
+    def __init__(self, *ops):
+        self.ops = ops
+        self._traced = {}
+
+    def __len__(self):
+        return len(self.ops)
+
+    def __call__(self, images, choice, value):
+        """Row i through `ops[choice[i]]` with `value[i]`: images (B,H,W,C) uint8, choice (B,) int32, value (B,)."""
+        shape = tuple(images.shape[1:])
+        if shape not in self._traced:
+            # Traced once a shape, for all places and streams that use the table: tracing is what building one costs.
+            signature = [tf.TensorSpec([None, *shape], tf.uint8), tf.TensorSpec([None], tf.int32),
+                         tf.TensorSpec([None], tf.float64)]
+            self._traced[shape] = tf.function(self._apply, input_signature=signature, autograph=False)
+        return tf.ensure_shape(self._traced[shape](images, choice, value), images.shape)
+
+    def _apply(self, images, choice, value):
+        return by_row(images, choice, [_branch(op, value) for op in self.ops])
+
+
+def _branch(op, value):
+    if op is None:
+        return lambda mine, rows: mine
+    # An op on no rows would still launch all its kernels.
+    return lambda mine, rows: tf.ensure_shape(
+        tf.cond(tf.size(rows) > 0, lambda: op(mine, tf.gather(value, rows)), lambda: mine), mine.shape)
 
 
 def check_pixels(images, name):

@@ -28,7 +28,7 @@ class LossPhase(keras.callbacks.Callback):
         loss = getattr(model, "loss", None)
         if not hasattr(loss, "active"):
             name = loss if isinstance(loss, str) else type(loss).__name__
-            raise UserError(f"LossPhase: the loss {name} has no phases; it is for cmo_tf.losses.InfluenceBalanced")
+            raise UserError(f"LossPhase: the loss {name} has no phases; it is for InfluenceBalanced and RIDE")
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model.loss.active.assign(float(self.active(epoch)))

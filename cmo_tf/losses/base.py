@@ -13,8 +13,9 @@ class LongTailLoss(keras.losses.Loss):
 
     `loss(y_int, logits, sample_weight=None)` is `sum(values * weights * sw) / sum(weights * sw)`, a float32 scalar,
     as PyTorch's `cross_entropy(weight=...)` normalises it (Keras would divide by the batch size); 0 if all weights
-    are 0. Everything is computed in float32 whatever the policy and the dtype of the logits. No strategy is known
-    here: a training step over replicas adds up `sums` itself.
+    are 0. A loss with a term that knows no labels adds the mean of `extra`. Everything is computed in float32 whatever
+    the policy and the dtype of the logits. No strategy is known here: a training step over replicas adds up `sums`
+    itself.
 
     Labels are ints or floats that hold ints, (B,) or (B, 1), in [0, C). A graph cannot raise for others everywhere:
     TensorFlow stops with an error on CPU and gives NaN on GPU and under XLA.
@@ -34,6 +35,7 @@ class LongTailLoss(keras.losses.Loss):
             and is cross-entropy before (`callbacks.LossPhase`); None for a loss without phases.
         prior_free: whether the logits of evaluation are meant for balanced classes already, the training prior having
             been taken out by the loss.
+        method: name of the one method whose network the loss works with, or None.
         reductions: name of a statistic -> how replicas bring it together, "sum" unless named; "logsumexp" otherwise.
     """
 
@@ -42,6 +44,7 @@ class LongTailLoss(keras.losses.Loss):
     needs_features = False
     phase_flag = None
     prior_free = False
+    method = None
     reductions = {}
 
     def __init__(self, num_classes=None, class_weights=None, name=None):
@@ -127,8 +130,24 @@ class LongTailLoss(keras.losses.Loss):
             numerators = numerators * row_vector(share)
         return ops.sum(numerators), ops.sum(weights)
 
+    def extra(self, logits):
+        """A term without labels: its value for each row, float32 (B,), from the network's outputs; None for none.
+
+        It is averaged over rows whatever the class weights, and counts once however many label sets there are.
+        """
+        return None
+
+    def extra_sums(self, logits, sample_weight=None) -> tuple:
+        """() or a single (numerator, denominator): those of `extra`, float32 scalars."""
+        values = self.extra(logits)
+        if values is None:
+            return ()
+        rows = ops.ones_like(values) if sample_weight is None else row_vector(sample_weight)
+        return ((ops.sum(values * rows), ops.sum(rows)),)
+
     def __call__(self, y_true, y_pred, sample_weight=None):
-        return ops.divide_no_nan(*self.sums(y_true, y_pred, sample_weight))
+        sums = (self.sums(y_true, y_pred, sample_weight), *self.extra_sums(y_pred, sample_weight))
+        return sum_of_quotients(sums)
 
     def get_config(self):
         return {"num_classes": self.num_classes, "class_weights": self.current_weights(), "name": self.name}
@@ -183,6 +202,11 @@ def constant_variable(initial, shape, name):
             aggregation="only_first_replica",
             name=name,
         )
+
+
+def sum_of_quotients(sums):
+    """`sum of numerator / denominator` over pairs of scalars, a quotient by 0 being 0."""
+    return sum(ops.divide_no_nan(*pair) for pair in sums)
 
 
 def row_vector(x):

@@ -4,13 +4,14 @@ import keras
 from keras import ops
 
 from cmo_tf.errors import UserError
-from cmo_tf.losses.base import LongTailLoss
+from cmo_tf.losses.base import LongTailLoss, sum_of_quotients
 
 
 def mixed_terms(loss, y, y_q, lam, logits, sample_weight=None, statistics=(None, None)):
-    """((numerator, denominator), (numerator_q, denominator_q)) of `lam * L(y) + (1 - lam) * L(y_q)`.
+    """((numerator, denominator), (numerator_q, denominator_q)) of `lam * L(y) + (1 - lam) * L(y_q)`, and behind them
+    the pair of the loss's term without labels, if it has one: it counts once (RIDE's diversity).
 
-    The loss is the sum of the two quotients. lam multiplies numerators only: each term keeps its own normaliser, so
+    The loss is the sum of the quotients. lam multiplies numerators only: each term keeps its own normaliser, so
     that they weigh lam : 1 - lam whatever the class weights. On several replicas, sum each denominator over them
     before dividing.
 
@@ -25,7 +26,7 @@ def mixed_terms(loss, y, y_q, lam, logits, sample_weight=None, statistics=(None,
     lam = ops.cast(ops.convert_to_tensor(lam), "float32")
     first = loss.sums(y, logits, sample_weight, share=lam, statistics=statistics[0])
     second = loss.sums(y_q, logits, sample_weight, share=1.0 - lam, statistics=statistics[1])
-    return first, second
+    return first, second, *loss.extra_sums(logits, sample_weight)
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -67,8 +68,8 @@ class Mixed(keras.losses.Loss):
         if len(y_true.shape) != 2 or y_true.shape[-1] != 3:
             raise UserError(f"{self.name}: y is [label, label_q, lam] of shape (B, 3), got {tuple(y_true.shape)}")
         y_true = ops.cast(y_true, "float32")
-        first, second = mixed_terms(self.loss, y_true[:, 0], y_true[:, 1], y_true[:, 2], y_pred, sample_weight)
-        return ops.divide_no_nan(*first) + ops.divide_no_nan(*second)
+        terms = mixed_terms(self.loss, y_true[:, 0], y_true[:, 1], y_true[:, 2], y_pred, sample_weight)
+        return sum_of_quotients(terms)
 
     def get_config(self):
         return {"loss": keras.saving.serialize_keras_object(self.loss), "name": self.name}

@@ -15,4 +15,13 @@ METHODS = Registry("method", {
     "cb_ce": "cmo_tf.methods.presets:CB_CE",
     "cb_focal": "cmo_tf.methods.presets:CB_FOCAL",
     "ib": "cmo_tf.methods.presets:IB",
+    "crt": "cmo_tf.methods.crt:METHOD",
+    "lws": "cmo_tf.methods.lws:METHOD",
+    "tau_norm": "cmo_tf.methods.tau_norm:METHOD",
+    "mislas": "cmo_tf.methods.mislas:MISLAS",
+    "las": "cmo_tf.methods.mislas:LAS",
+    "bbn": "cmo_tf.methods.bbn:METHOD",
+    "causal_norm": "cmo_tf.methods.causal_norm:METHOD",
+    "paco": "cmo_tf.methods.paco:METHOD",
+    "ride": "cmo_tf.methods.ride:METHOD",
 }, flag="method")

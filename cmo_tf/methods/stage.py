@@ -15,12 +15,14 @@ class Stage:
     Attributes:
         name: shown in history and log.
         flags: values that replace those of the run's Config during the stage (epochs, lr, sampler, mix, ...).
+        trains: False for a stage without steps, which only builds its network and finishes it.
 
     The hooks get `build`, the module cmo_tf.training.build, so that methods need not import the trainer.
     """
 
     name: str = "train"
     flags: Mapping[str, object] = field(default_factory=dict)
+    trains: bool = True
 
     def classifier(self, build, config, data, previous):
         """The compiled LongTailClassifier of the stage: by default of `previous`, or of a new network.
@@ -38,8 +40,9 @@ class Stage:
         """Callbacks that change training at epochs; pure functions of the epoch, as a resumed run starts them anew."""
         return build.callbacks(config, data.counts, timeline)
 
-    def finish(self, build, config, data, model) -> None:
-        """What happens to the network when the stage's steps are done; repeatable from its last checkpoint."""
+    def finish(self, build, config, data, model) -> dict | None:
+        """What happens to the network when the stage's steps are done; repeatable from its last checkpoint. Returns
+        what it found, name -> number or list, for the log and for `method` in results.json."""
 
 
 def stages_of(method, config) -> list[Stage]:

@@ -11,6 +11,21 @@ MODELS = Registry(
         "resnet44": "cmo_tf.models.resnet_cifar:resnet44",
         "resnet56": "cmo_tf.models.resnet_cifar:resnet56",
         "resnet110": "cmo_tf.models.resnet_cifar:resnet110",
+        "resnet20_128": "cmo_tf.models.bbn:resnet20_128",
+        "resnet32_128": "cmo_tf.models.bbn:resnet32_128",
+    },
+    flag="model",
+)
+
+# Networks with a private copy of their late stages for each of several experts.
+EXPERT_MODELS = Registry(
+    "model with experts",
+    {
+        "resnet20": "cmo_tf.models.ride:resnet20",
+        "resnet32": "cmo_tf.models.ride:resnet32",
+        "resnet44": "cmo_tf.models.ride:resnet44",
+        "resnet56": "cmo_tf.models.ride:resnet56",
+        "resnet110": "cmo_tf.models.ride:resnet110",
     },
     flag="model",
 )
@@ -48,6 +63,26 @@ def create(name, num_classes, input_shape=(32, 32, 3), head="linear", features=F
     if head_bias is not None:
         _fill_bias(network.layers[-1], head_bias)
     return _with_features(network) if features else network
+
+
+def create_experts(name, num_classes, input_shape=(32, 32, 3), experts=3, reduced=True, scale=30.0, seed=None):
+    """Builds a network of several experts (RIDE): shared early stages, private late ones, a cosine head each.
+
+    Args:
+        name: an entry of `EXPERT_MODELS`.
+        num_classes: C.
+        input_shape: (height, width, channels) of one image.
+        experts: K, at least 2.
+        reduced: three quarters of the channels in the private stages, as published.
+        scale: what each expert's cosines are multiplied by.
+        seed: an int for repeatable initial weights.
+
+    Returns:
+        keras.Model, float images (B, H, W, channels) -> float32 {"logits": mean over experts (B, C), "experts":
+        (B, K, C), "features": pooled features (B, K, D)}.
+    """
+    return EXPERT_MODELS[name](num_classes=num_classes, input_shape=input_shape, experts=experts, reduced=reduced,
+                               scale=scale, seed=seed)
 
 
 def _fill_bias(layer, value):

@@ -21,17 +21,22 @@ def classifier(features, num_classes: int, head: str, name: str, seed: int | Non
     U(-1/sqrt(D), 1/sqrt(D)); "normed" is `NormedLinear`.
     """
     if head == "linear":
-        bound = 1.0 / math.sqrt(features.shape[-1])
-        return keras.layers.Dense(
-            num_classes,
-            kernel_initializer=he_normal(layer_seed(seed, f"{name}.weight")),
-            bias_initializer=keras.initializers.RandomUniform(-bound, bound, layer_seed(seed, f"{name}.bias")),
-            dtype="float32",
-            name=name,
-        )(features)
+        return linear(num_classes, features.shape[-1], name, seed)(features)
     if head == "normed":
         return NormedLinear(num_classes, seed=layer_seed(seed, f"{name}.weight"), name=name)(features)
     raise UserError(f"head {head!r}: there are 'linear' and 'normed'")
+
+
+def linear(units: int, width: int, name: str, seed: int | None = None):
+    """The layer of the "linear" head, for features (B, width)."""
+    bound = 1.0 / math.sqrt(width)
+    return keras.layers.Dense(
+        units,
+        kernel_initializer=he_normal(layer_seed(seed, f"{name}.weight")),
+        bias_initializer=keras.initializers.RandomUniform(-bound, bound, layer_seed(seed, f"{name}.bias")),
+        dtype="float32",
+        name=name,
+    )
 
 
 def he_normal(seed: int | None = None):

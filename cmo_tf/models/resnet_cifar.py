@@ -18,19 +18,36 @@ def resnet_cifar(depth, num_classes, input_shape=(32, 32, 3), head="linear", see
     Images of any size: the last feature map is averaged as a whole. Statistics of BatchNorm as in PyTorch
     (momentum 0.9 in Keras' counting, epsilon 1e-5; the running variance is Keras' biased estimate).
     """
-    if depth < 8 or (depth - 2) % 6:
-        raise UserError(f"resnet of depth {depth}: small-image ResNets have 6n + 2 layers")
+    check_depth(depth)
     check_shape(num_classes, input_shape)
     images = keras.Input(tuple(input_shape), name="image")
-    x = _conv_bn(images, 16, 1, "conv1", "bn1", seed)
-    x = layers.Activation("relu", name="relu")(x)
-    for stage, channels in enumerate((16, 32, 64), start=1):
-        for block in range((depth - 2) // 6):
-            stride = 2 if stage > 1 and block == 0 else 1
-            x = _basic_block(x, channels, stride, f"layer{stage}.{block}", seed)
+    x = resnet_trunk(images, depth, seed)
     features = layers.GlobalAveragePooling2D(dtype="float32", name="features")(x)
     logits = classifier(features, num_classes, head, name="linear", seed=seed)
     return keras.Model(images, logits, name=f"resnet{depth}")
+
+
+def resnet_trunk(x, depth, seed, last_blocks=None):
+    """Feature maps of the stem and the three stages; `last_blocks` of the third one, all by default."""
+    blocks = (depth - 2) // 6
+    x = stem(x, seed)
+    for stage, channels in enumerate((16, 32, 64), start=1):
+        for block in range(blocks if stage < 3 or last_blocks is None else last_blocks):
+            stride = 2 if stage > 1 and block == 0 else 1
+            x = basic_block(x, channels, stride, f"layer{stage}.{block}", seed)
+    return x
+
+
+def stem(x, seed):
+    """The first convolution, 16 channels."""
+    x = _conv_bn(x, 16, 1, "conv1", "bn1", seed)
+    return layers.Activation("relu", name="relu")(x)
+
+
+def check_depth(depth):
+    """A UserError unless a small-image ResNet can have this many layers."""
+    if depth < 8 or (depth - 2) % 6:
+        raise UserError(f"resnet of depth {depth}: small-image ResNets have 6n + 2 layers")
 
 
 def check_shape(num_classes, input_shape):
@@ -41,7 +58,8 @@ def check_shape(num_classes, input_shape):
         raise UserError(f"input_shape: {tuple(input_shape)} is not (height, width, channels)")
 
 
-def _basic_block(x, channels, stride, name, seed):
+def basic_block(x, channels, stride, name, seed):
+    """Two 3x3 convolutions and the shortcut without parameters."""
     shortcut = _option_a(x, channels, stride, name)
     x = _conv_bn(x, channels, stride, f"{name}.conv1", f"{name}.bn1", seed)
     x = layers.Activation("relu", name=f"{name}.relu1")(x)

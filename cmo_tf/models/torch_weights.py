@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from cmo_tf.errors import UserError
+from cmo_tf.models.causal import CausalNorm
 from cmo_tf.models.heads import NormedLinear
 
 # Layer class -> torch parameter -> (Keras variable, transposition of the torch array into Keras' order).
@@ -11,6 +12,7 @@ RULES = {
     keras.layers.Conv2D: {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
     keras.layers.Dense: {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))},
     NormedLinear: {"weight": ("kernel", (0, 1))},
+    CausalNorm: {"weight": ("kernel", (1, 0))},
     keras.layers.BatchNormalization: {
         "weight": ("gamma", (0,)),
         "bias": ("beta", (0,)),

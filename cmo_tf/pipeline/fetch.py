@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from cmo_tf.augment.compose import run
 from cmo_tf.augment.policies import center_crop
 from cmo_tf.errors import UserError
 from cmo_tf.pipeline.plan import Draw, stateless_seed
@@ -17,8 +18,9 @@ def decode_all(decode, paths):
 class Fetch:
     """Reads and augments the rows of one worker."""
 
-    def __init__(self, images, decode, augment, seed):
+    def __init__(self, images, decode, augment, seed, labels=None):
         self.images, self.decode, self.augment, self.seed = tf.convert_to_tensor(images), decode, augment, seed
+        self.labels = None if labels is None else tf.constant(labels, tf.int32)
         if decode is None and self.images.shape.rank != 4:
             raise UserError(f"images: (N, height, width, channels) is needed, got shape {tuple(self.images.shape)}; "
                             "paths need decode=")
@@ -38,7 +40,8 @@ class Fetch:
         if self.augment is None:
             return images
         drawn = self.augment.draw(stateless_seed(self.seed, kind, step), rows)
-        return self.augment.apply(images, {k: tf.gather(v, places) for k, v in drawn.items()})
+        labels = None if self.labels is None else tf.gather(self.labels, index)
+        return run(self.augment, images, {k: tf.gather(v, places) for k, v in drawn.items()}, labels)
 
 
 def eval_batches(images, labels=None, *, batch_size=256, size=None, decode=None):

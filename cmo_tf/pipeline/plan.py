@@ -18,6 +18,7 @@ class Draw(enum.IntEnum):
     AUGMENT_FOREGROUND = 4
     CANVAS = 5
     PARTNER = 6
+    AUGMENT_VIEW = 7
 
 
 def stateless_seed(seed, draw: Draw, step):

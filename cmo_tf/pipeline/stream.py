@@ -17,7 +17,7 @@ Q_SOURCES = ("index", "rejection", "interleave")
 def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0, probability=0.5, alpha=1.0,
                  augment=None, mix_steps=None, shard=(0, 1), drop_remainder=False, q_kind="inverse", q_level="image",
                  q_source="index", per_image=False, class_counts=None, decode=None, canvas="p", partner="q",
-                 unmixed="canvas", plan="box", sampler="instance", epochs=None):
+                 unmixed="canvas", plan="box", sampler="instance", epochs=None, view2=None):
     """Endless stream of training batches; element i is a pure function of `(seed, start_step + i)`.
 
     Args:
@@ -39,12 +39,13 @@ def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0,
         plan: "box" for pasted patches, "blend" for the mixup family, whose lam is not rounded to pixels.
         unmixed: where unmixed batches come from, "canvas" or "p" (they differ where the canvas is "q").
         sampler: what an epoch of P is made of, see `cmo_tf.samplers`; epochs: length of the run, for those that change.
+        view2: augmentation, given as `augment`, of a second view of each image, with draws of its own; None: no view.
 
     Returns:
         tf.data.Dataset of dicts: `image`, `image_q` (b,H,W,C); `label`, `label_q` int32 (b,); `index`, `index_q`
         int64 (b,), row numbers in `images`; `lam` float32 (b,); `box` int32 (b,4). An unmixed batch has lam 1, an
         empty box, `image_q` of zeros, `label_q` and `index_q` equal to label and index; the coin is tossed before
-        Q is read, so that no foreground is fetched for it.
+        Q is read, so that no foreground is fetched for it. With `view2` also `image_view2`, of the rows of `image`.
 
     Raises:
         UserError: sizes that do not fit, a batch larger than the set with `drop_remainder`, an unknown `q_source`.
@@ -54,7 +55,9 @@ def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0,
     _check_sources(q_source, canvas, partner, unmixed)
     counts = np.bincount(labels) if class_counts is None else np.asarray(class_counts)
     distribution = class_distribution(counts, q_power, q_kind, q_level)
-    fetch = Fetch(images, decode, augmentation.resolve(augment), seed)
+    fetch = Fetch(images, decode, augmentation.resolve(augment, class_counts=counts), seed, labels)
+    second = None if view2 is None else Fetch(fetch.images, decode, augmentation.resolve(view2, class_counts=counts),
+                                              seed, labels)
     planner = Planner(seed, fetch.size, probability, alpha, mix_steps, per_image, plan)
     label_table = tf.constant(labels, tf.int32)
     order = None if sampler == "instance" else epoch_order(sampler, labels, counts, seed, epochs)
@@ -93,6 +96,8 @@ def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0,
             image_q = tf.where(mixed[:, None, None, None], image_q, tf.zeros_like(image_q))
         batch = {"image": image, "label": tf.gather(label_table, index), "index": index, "image_q": image_q,
                  "label_q": tf.gather(label_table, index_q), "index_q": index_q, "lam": lam, "box": box}
+        if second is not None:
+            batch["image_view2"] = second(index, step, rows, here, Draw.AUGMENT_VIEW)
         if drop_remainder:
             static = (shard[0] + 1) * batch_size // shard[1] - shard[0] * batch_size // shard[1]
             batch = {k: tf.ensure_shape(v, [static, *v.shape[1:]]) for k, v in batch.items()}

@@ -6,8 +6,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from cmo_tf import augment as augmentation
 from cmo_tf import models
-from cmo_tf.augment import AUGMENTATIONS
 from cmo_tf.callbacks import WEIGHTINGS
 from cmo_tf.callbacks.loss_phase import LossPhase
 from cmo_tf.callbacks.reweight import Reweight
@@ -73,16 +73,19 @@ def strategy(config):
 
 def network(config, data, objective):
     """A new network for a loss; its initial weights follow from `--seed` alone."""
+    if objective.method:
+        raise UserError(f"--loss={config.loss}: needs the network of --method={objective.method}; write that instead")
     return models.create(config.model, data.num_classes, data.image_shape, head=objective.head, seed=config.seed,
                          features=objective.needs_features, head_bias=objective.head_bias(data.num_classes))
 
 
-def classifier(config, data, given=None, kind=LongTailClassifier, **options):
+def classifier(config, data, given=None, kind=LongTailClassifier, lr_factors=None, **options):
     """The compiled classifier of a run or stage.
 
     Args:
         given: the network to train on, or a function of the loss that makes one; None for a new one.
         kind: LongTailClassifier or a subclass, called with `options` too.
+        lr_factors: layer name -> factor of the rate, see `optim.SGD`.
     """
     keras.utils.set_random_seed(config.seed)
     with strategy(config).scope(), _precision(config.precision):
@@ -92,10 +95,18 @@ def classifier(config, data, given=None, kind=LongTailClassifier, **options):
         elif not isinstance(given, keras.Model):
             given = given(objective)
         model = kind(given, mixer=mixer(config, data), preprocess=normalisation(data), **options)
-        optimizer = SGD(config.lr, momentum=config.momentum, l2=config.l2, nesterov=config.nesterov)
+        optimizer = SGD(config.lr, momentum=config.momentum, l2=config.l2, nesterov=config.nesterov,
+                        lr_factors=lr_factors)
         model.compile(optimizer, objective)
         model.optimizer.build(model.trainable_variables)
     return model
+
+
+def augment(config, data, name):
+    """The augmentation policy of a name, with the flags that are its own."""
+    own = ("cutout_size", "cutout_fill", "minority_max", "rand_n", "rand_m", "rand_std")
+    return augmentation.create(name, data.size, base=data.base_augment, class_counts=data.counts, mean=data.mean,
+                               **{flag: getattr(config, flag) for flag in own})
 
 
 def mixer(config, data):
@@ -103,18 +114,22 @@ def mixer(config, data):
     return MIXERS[config.mix].from_options(class_counts=data.counts, **vars(config))
 
 
-def stream(config, data, timeline, start_step=0):
-    """The training stream of a run from a step on: the mixer says what canvases and partners are drawn from."""
+def stream(config, data, timeline, start_step=0, **others):
+    """The training stream of a run from a step on: the mixer says what canvases and partners are drawn from.
+
+    `others` are arguments of `train_stream` that a method sets itself.
+    """
     kind = MIXERS[config.mix]
-    return train_stream(
-        data.train.images, data.train.labels, batch_size=config.batch_size, seed=config.seed, start_step=start_step,
+    options = dict(
+        batch_size=config.batch_size, seed=config.seed, start_step=start_step,
         q_power=config.q_power, q_kind=config.q_kind, q_level=config.q_level, q_source=config.q_source,
         probability=config.probability if kind.partner else 0.0, alpha=config.alpha, canvas=kind.canvas,
         partner=kind.partner or "q", plan=kind.plan, unmixed=config.mix_unmixed, sampler=config.sampler,
         epochs=config.epochs,
-        per_image=config.per_image, augment=AUGMENTATIONS[data.augment](size=data.size),
+        per_image=config.per_image, augment=augment(config, data, data.augment),
         mix_steps=timeline.mix_steps, drop_remainder=config.drop_remainder, class_counts=data.counts,
         decode=data.decode)
+    return train_stream(data.train.images, data.train.labels, **{**options, **others})
 
 
 @contextlib.contextmanager

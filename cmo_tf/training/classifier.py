@@ -26,6 +26,10 @@ class LongTailClassifier(keras.Model):
             experts or features.
         mixer: a layer of cmo_tf.mixing, or None. It works on raw pixels, in the train step, on the device.
         preprocess: a layer from raw pixels to what the network expects, or None.
+        learning: names of the layers of `network` that training changes; None: all. The others stay as they are but
+            for the statistics of BatchNorm, which works on the batch as ever (PyTorch's `requires_grad = False`; Keras'
+            `trainable = False` would stop it).
+        shift_bn: False for a network that is called as in evaluation in training too: statistics stay.
 
     `.network` is preprocess followed by the network as one plain model on raw pixels: save and export this one.
 
@@ -34,8 +38,9 @@ class LongTailClassifier(keras.Model):
     replicas, and Keras sums the gradients: one step equals that of a single device on the same global batch.
     """
 
-    def __init__(self, network, mixer=None, preprocess=None, **kwargs):
+    def __init__(self, network, mixer=None, preprocess=None, learning=None, shift_bn=True, **kwargs):
         super().__init__(**kwargs)
+        self.learning, self.shift_bn = None if learning is None else tuple(learning), bool(shift_bn)
         self.network = network if preprocess is None else _chain(preprocess, network)
         self.mixer = mixer
         self._parts = {"network": network, "preprocess": preprocess}
@@ -47,9 +52,25 @@ class LongTailClassifier(keras.Model):
         """The given network, from normalised images to logits: what a later stage goes on with."""
         return self._parts["network"]
 
+    @property
+    def trainable_variables(self):
+        """What training changes: all trainable variables, or those of the layers in `learning`."""
+        return self._learned(super().trainable_variables)
+
+    @property
+    def trainable_weights(self):
+        return self._learned(super().trainable_weights)
+
+    def _learned(self, variables):
+        if self.learning is None:
+            return variables
+        wanted = {id(v) for name in self.learning for v in self.inner.get_layer(name).trainable_variables}
+        return [v for v in variables if id(v) in wanted]
+
     def call(self, inputs, training=None):
         """Logits of raw images (B,H,W,C), or of the `image` of a batch dict."""
-        return self.network(inputs["image"] if isinstance(inputs, dict) else inputs, training=training)
+        images = inputs["image"] if isinstance(inputs, dict) else inputs
+        return self.network(images, training=training if self.shift_bn else False)
 
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         """As keras.Model.compile, with a loss of cmo_tf.losses, whose class weights are created here."""
@@ -65,25 +86,28 @@ class LongTailClassifier(keras.Model):
         """As keras.Model.fit. Arrays with a mixer that needs foregrounds are turned into a `train_stream`, whose Q is
         drawn by index with weights 1/n; its seed, probability and alpha are those of the mixer."""
         if self.mixer is not None and y is not None:
-            refused = [k for k in ("sample_weight", "class_weight", "validation_split") if kwargs.get(k)]
+            refused = [k for k in ("sample_weight", "class_weight") if kwargs.get(k) is not None]
+            refused += ["validation_split"] if kwargs.get("validation_split") else []
             if refused:
                 raise UserError(f"fit: {refused[0]} does not go with a mixer on arrays; give the loss class_weights, "
                                 "or pass a train_stream and validation_data")
-            x, steps_per_epoch = self._stream(np.asarray(x), np.asarray(y), batch_size or 32, steps_per_epoch)
+            first = kwargs.get("initial_epoch", 0)
+            x, steps_per_epoch = self._stream(np.asarray(x), np.asarray(y), batch_size or 32, steps_per_epoch, first)
             y = batch_size = None
         if isinstance(x, tf.data.Dataset):
             kwargs["shuffle"] = False  # Keras warns otherwise: a stream brings its own order.
         return super().fit(x, y, batch_size=batch_size, epochs=epochs, steps_per_epoch=steps_per_epoch, **kwargs)
 
-    def _stream(self, images, labels, batch_size, steps):
+    def _stream(self, images, labels, batch_size, steps, first_epoch):
         wanted = ("probability", "alpha", "per_image", "canvas", "partner", "plan")
         plan = {k: getattr(self.mixer, k) for k in wanted if getattr(self.mixer, k, None) is not None}
         plan.setdefault("probability", 0.0)
         seed = getattr(self.mixer, "seed", None)
         seed = int(np.random.randint(2**31)) if seed is None else seed
         labels = labels.reshape(-1)
-        stream = train_stream(images, labels, batch_size=batch_size, seed=seed, **plan)
-        return stream, steps or count_steps(len(labels), batch_size)
+        steps = steps or count_steps(len(labels), batch_size)
+        start = first_epoch * steps
+        return train_stream(images, labels, batch_size=batch_size, seed=seed, start_step=start, **plan), steps
 
     def train_step(self, data):
         """One step on a batch dict, (x, y) or (x, y, sample_weight)."""
@@ -91,7 +115,7 @@ class LongTailClassifier(keras.Model):
         mixed = self._mix(batch)
         rows = tf.shape(mixed["image"])[0]
         with tf.GradientTape() as tape:
-            outputs = self(mixed["image"], training=True)
+            outputs = self._forward(mixed)
             loss, reported = self._loss(mixed, outputs, sample_weight)
             if self.losses:
                 loss += tf.add_n(self.losses) / self.distribute_strategy.num_replicas_in_sync
@@ -111,6 +135,10 @@ class LongTailClassifier(keras.Model):
         """Logits (or the network's dict) of images, (x, y) or a batch dict."""
         data = data[0] if isinstance(data, (tuple, list)) else data
         return self(data, training=False)
+
+    def _forward(self, mixed):
+        """Outputs of the network for a mixed batch, in training."""
+        return self(mixed["image"], training=True)
 
     def _mix(self, batch):
         if self.mixer is None:
@@ -163,22 +191,21 @@ class LongTailClassifier(keras.Model):
             self._compile_metrics.build(keras.KerasTensor((1,), "int32"), keras.KerasTensor((1, classes), "float32"))
         self.built = True
 
-    def get_compile_config(self):
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer),
-                "loss": keras.saving.serialize_keras_object(self.loss)}
-
     def compile_from_config(self, config):
-        self.compile(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
+        """As Keras does, which refuses by itself where `compile` is overridden."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def get_config(self):
         parts = {**self._parts, "mixer": self.mixer}
-        return {**{k: v and keras.saving.serialize_keras_object(v) for k, v in parts.items()}, "name": self.name}
+        return {**{k: v and keras.saving.serialize_keras_object(v) for k, v in parts.items()}, "name": self.name,
+                "learning": self.learning, "shift_bn": self.shift_bn}
 
     @classmethod
     def from_config(cls, config):
-        parts = {k: v and keras.saving.deserialize_keras_object(v) if k != "name" else v for k, v in config.items()}
-        return cls(**parts)
+        plain = ("name", "learning", "shift_bn")
+        return cls(**{k: v if k in plain or not v else keras.saving.deserialize_keras_object(v)
+                      for k, v in config.items()})
 
 
 def _chain(preprocess, network):

@@ -20,6 +20,12 @@ class Leg:
     first_epoch: int
 
 
+def whole_steps(config, num_images: int) -> int:
+    """Steps of all stages, whatever `--max_steps` cuts off."""
+    last = legs(dataclasses.replace(config, max_steps=None), num_images)[-1]
+    return last.first_step + last.timeline.total_steps
+
+
 def legs(config, num_images: int) -> list[Leg]:
     """The legs of a run on `num_images` training images; `--max_steps` cuts off those at the end."""
     found, step, epoch = [], 0, 0
@@ -27,14 +33,14 @@ def legs(config, num_images: int) -> list[Leg]:
     # Another run's network stands for the first stage of a method that has more.
     for stage in stages[1:] if config.init_from and len(stages) > 1 else stages:
         left = None if config.max_steps is None else config.max_steps - step
-        if left is not None and left <= 0 and found:
+        if found and (found[-1].timeline.cut or (left == 0 and stage.trains)):
             break
-        own = dataclasses.replace(config, **{**stage.flags, "max_steps": left})
+        own = dataclasses.replace(config, **{**stage.flags, "max_steps": left or None})
         per_epoch = steps_per_epoch(num_images, own.batch_size, own.drop_remainder)
         if not per_epoch:
             raise UserError(f"--batch_size={own.batch_size}: the training split has {num_images} images and "
                             "--drop_remainder leaves no batch; lower one or drop the other")
-        timeline = Timeline(own, per_epoch)
+        timeline = Timeline(own, per_epoch, stage.trains)
         found.append(Leg(stage, own, timeline, step, epoch))
-        step, epoch = step + timeline.total_steps, epoch + own.epochs
+        step, epoch = step + timeline.total_steps, epoch + timeline.epochs
     return found

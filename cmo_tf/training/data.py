@@ -22,6 +22,7 @@ class RunData:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augment: str
+    base_augment: str
     counts: np.ndarray
     groups: dict[str, np.ndarray]
     fingerprint: str
@@ -50,7 +51,7 @@ def load(config) -> RunData:
     return RunData(
         train=_take(source.train, train), validation=_take(source.train, validation) if len(validation) else None,
         test=source.test, class_names=source.class_names, image_shape=tuple(source.image_shape), mean=source.mean,
-        std=source.std, augment=config.augment or source.augment, counts=counts,
+        std=source.std, augment=config.augment or source.augment, base_augment=source.augment, counts=counts,
         groups=long_tail.shot_groups(counts, config.many_above, config.few_below),
         fingerprint=long_tail.fingerprint(train, validation), decode=decode)
 

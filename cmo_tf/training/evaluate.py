@@ -29,11 +29,14 @@ class Evaluator:
 
         self._logits = logits
 
+    def logits(self, split, size, decode=None):
+        """float32 (N, C) of a datasets.Split, as the network gives them; images are centre-cropped to `size`."""
+        batches = eval_batches(split.images, batch_size=self.batch_size, size=size, decode=decode)
+        return np.concatenate([self._logits(images).numpy() for images in batches])
+
     def predict(self, split, size, decode=None):
         """Predictions of a datasets.Split, whose images are centre-cropped to `size` (height, width)."""
-        batches = eval_batches(split.images, batch_size=self.batch_size, size=size, decode=decode)
-        logits = np.concatenate([self._logits(images).numpy() for images in batches])
-        return predictions_from_logits(split.labels, logits + self.offset, self.scale)
+        return predictions_from_logits(split.labels, self.logits(split, size, decode) + self.offset, self.scale)
 
 
 def accuracy(predictions, data):

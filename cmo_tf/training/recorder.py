@@ -58,7 +58,7 @@ class Recorder(keras.callbacks.Callback):
         if len(run.legs) > 1:
             row["stage"] = run.leg.stage.name
         run.history.append(row)
-        run.progress.line(_describe(row, run.legs[-1].first_epoch + run.legs[-1].config.epochs))
+        run.progress.line(_describe(row, run.legs[-1].first_epoch + run.legs[-1].timeline.epochs))
         last = run.step >= run.timeline.total_steps or run.stop.number is not None
         if last or (epoch + 1) % run.config.checkpoint_every == 0:
             run.save()

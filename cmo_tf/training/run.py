@@ -51,7 +51,7 @@ class Run:
         self.whole, self.run_dir = config, run_dir
         self.store = CheckpointStore(os.path.join(run_dir, "checkpoints"))
         self.step, self.history, self.best, self.resumed_from = 0, [], None, []
-        self.metric_state, self.seconds_before = None, 0.0
+        self.metric_state, self.seconds_before, self.found = None, 0.0, {}
         self.training_seconds, self.training_images = 0.0, 0
         self.began = time.monotonic()
 
@@ -94,10 +94,15 @@ class Run:
     def _go_through(self, number):
         """Trains from leg `number` on to the last, or to a stop request."""
         while True:
+            if not self.timeline.total_steps:
+                self.save()  # no step will; what finishes such a stage is done again on resuming
             self._fit()
             if self.step < self.timeline.total_steps:
                 return
-            self.leg.stage.finish(build, self.config, self.data, self.model)
+            found = self.leg.stage.finish(build, self.config, self.data, self.model) or {}
+            self.found = {**self.found, **found}
+            for name, value in found.items():
+                self.progress.line(f"{self.leg.stage.name}: {name} {value}")
             number += 1
             if number == len(self.legs) or self.stop.number is not None:
                 return
@@ -147,12 +152,13 @@ class Run:
         self.step, self.history, self.best = meta["step"] - self.leg.first_step, meta["history"], meta["best"]
         self.metric_state = metrics if meta["partial"] else None
         self.resumed_from = [*meta["resumed_from_steps"], meta["step"]]
-        self.seconds_before = meta["seconds"]
+        self.seconds_before, self.found = meta["seconds"], meta.get("found", {})
 
     def save(self, partial=False) -> None:
         """A checkpoint of this step; an epoch that it cuts is `partial`."""
         meta = {"history": self.history, "best": self.best, "partial": partial, "seconds": self.seconds,
-                "steps_per_epoch": self.legs[0].timeline.steps_per_epoch, "whole_steps": self.total_steps,
+                "found": self.found, "steps_per_epoch": self.legs[0].timeline.steps_per_epoch,
+                "whole_steps": course.whole_steps(self.whole, len(self.data.train)),
                 "stage": self.legs.index(self.leg), "stages": len(stages_of(METHODS[self.whole.method], self.whole)),
                 "split_fingerprint": self.data.fingerprint, "resumed_from_steps": self.resumed_from,
                 "flags": self.whole.arguments()}
@@ -223,6 +229,8 @@ class Run:
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "versions": versions.versions(),
         }
+        if self.found:
+            found["method"] = self.found
         results.write_results(self.run_dir, found)
         self.board.finish(found["accuracy"])
         html, _ = write_report(self.run_dir)
@@ -239,6 +247,7 @@ def evaluate(run_dir: str, config) -> dict:
     make_repeatable(config)
     data = run_data.load(config)
     network = keras.models.load_model(path)
+    config = course.legs(config, len(data.train))[-1].config  # the loss of the last stage says what logits mean
     evaluator = build.evaluator(config, data.counts, network, build.loss(config, data.counts))
     predictions = evaluator.predict(data.test, data.size, data.decode)
     return results.evaluate(predictions, data.counts, data.class_names, data.groups)

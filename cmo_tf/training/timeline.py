@@ -17,12 +17,23 @@ class Timeline:
 
     config: object
     steps_per_epoch: int
+    trains: bool = True
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run; 0 for a stage without steps."""
+        return self.config.epochs if self.trains else 0
 
     @property
     def total_steps(self) -> int:
         """Steps of the whole run, cut at `--max_steps`."""
-        steps = self.config.epochs * self.steps_per_epoch
+        steps = self.epochs * self.steps_per_epoch
         return min(steps, self.config.max_steps or steps)
+
+    @property
+    def cut(self) -> bool:
+        """Whether `--max_steps` ends it early."""
+        return self.total_steps < self.epochs * self.steps_per_epoch
 
     @property
     def reweight_start(self) -> int | None:
@@ -61,7 +72,8 @@ class Timeline:
         config = self.config
         options = dict(drops=config.lr_drops, factor=config.lr_factor) if config.schedule == "step" else {}
         return SCHEDULES[config.schedule](epoch, base_lr=config.lr, epochs=config.epochs,
-                                          warmup_epochs=config.warmup_epochs, **options)
+                                          warmup_epochs=config.warmup_epochs,
+                                          warmup_start=config.warmup_start, **options)
 
     def course(self, epoch: int) -> tuple:
         """(learning rate, re-weighted, mixing, loss proper) of an epoch: what must not change under finished steps."""
@@ -73,6 +85,8 @@ class Timeline:
     def warnings(self) -> list[str]:
         """One clear line for everything that is asked for and will not happen in a run this short."""
         config, lines = self.config, []
+        if not self.trains:
+            return lines
         if config.mix != "none" and self.mix_epochs == (0, 0):
             lines.append(f"--mix={config.mix}: {config.epochs} epochs leave none between --mix_skip_first="
                          f"{config.mix_skip_first} and --mix_skip_last={config.mix_skip_last}; training unmixed")

@@ -26,15 +26,20 @@ def pack(y, y_q, lam):
 def test_formula(name, weighted_rows):
     y, y_q, lam, logits = batch()
     loss = LOSSES[name].for_counts(COUNTS, class_weights=[0.1, 0.5, 1.0, 4.0])
-    logits = {"logits": logits, "features": np.arange(18, dtype="float32").reshape(6, 3)}
+    experts = np.stack([logits, 2 * logits, -logits], axis=1)
+    logits = {"logits": logits, "features": np.arange(18, dtype="float32").reshape(6, 3), "experts": experts,
+              "help": logits[:, :2]}
     rows = np.linspace(0.2, 2, 6).astype("float32") if weighted_rows else np.ones(6, "float32")
     v, w = (array.numpy() for array in loss.terms(y, logits))
     v_q, w_q = (array.numpy() for array in loss.terms(y_q, logits))
     expected = (lam * v * w * rows).sum() / (w * rows).sum() + ((1 - lam) * v_q * w_q * rows).sum() / (w_q * rows).sum()
+    extra = loss.extra(logits)  # counts once
+    expected += 0.0 if extra is None else (extra * rows).numpy().sum() / rows.sum()
     value = Mixed(loss)(pack(y, y_q, lam), logits, rows if weighted_rows else None)
     np.testing.assert_allclose(float(value), expected, rtol=1e-5)
-    (num, den), (num_q, den_q) = mixed_terms(loss, y, y_q, lam, logits, rows)
-    np.testing.assert_allclose(float(num / den + num_q / den_q), expected, rtol=1e-5)
+    terms = mixed_terms(loss, y, y_q, lam, logits, rows)
+    assert len(terms) == (2 if extra is None else 3)
+    np.testing.assert_allclose(float(sum(num / den for num, den in terms)), expected, rtol=1e-5)
 
 
 def test_scalar_lam_is_the_published_form():

@@ -69,10 +69,11 @@ def test_a_step_by_hand():
         image = mixed_by_hand(plain)
         with tf.GradientTape() as tape:
             logits = model.inner(image / np.float32(255) - np.float32(0.5), training=True)
-            values = tf.nn.sparse_softmax_cross_entropy_with_logits
-            terms = [(values(plain[name], logits), tf.gather(tf.constant(WEIGHTS), plain[name]), share) for name, share in
-                     (("label", plain["lam"]), ("label_q", 1 - plain["lam"]))]
-            loss = sum(tf.reduce_sum(v * w * share) / tf.reduce_sum(w) for v, w, share in terms)
+            loss = 0.0
+            for labels, share in ((plain["label"], plain["lam"]), (plain["label_q"], 1 - plain["lam"])):
+                values = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                weights = tf.gather(tf.constant(WEIGHTS), labels)
+                loss += tf.reduce_sum(values * weights * share) / tf.reduce_sum(weights)
         by_hand = weighted_ce(logits.numpy(), plain["label"], WEIGHTS, lam) + \
             weighted_ce(logits.numpy(), plain["label_q"], WEIGHTS, 1 - lam)
         np.testing.assert_allclose(float(loss), by_hand, rtol=1e-5)
@@ -249,9 +250,8 @@ LOSSES = {"ce": (0, np.ones(5)), "weighted ce": (0, WEIGHTS), "ldam": (1, WEIGHT
 
 
 def steps_of_every_loss(strategy, make_network):
-    """loss name -> (reported loss, weights) after two steps from the same start, the second of 5 rows.
-
-    With `seed` 3 the batches have 16, 16 and 5 rows; the second and the third are taken."""
+    """loss name -> (history, weights) after two steps from the same start: of the batches of 16, 16 and 5 rows that
+    make an epoch, the second and the third."""
     with strategy.scope():
         loss = Choice([CrossEntropy(num_classes=5), LDAM(COUNTS, scale=5.0), BalancedSoftmax(COUNTS)])
         model = classifier(loss, CMO(), make_network(), metrics=["accuracy"])
@@ -272,15 +272,12 @@ def steps_of_every_loss(strategy, make_network):
 
 
 @pytest.mark.parametrize("network", ["small", "resnet20"])
-def test_two_devices_equal_one(mirrored, network, request):
+def test_two_devices_equal_one(mirrored, network):
     def make():
         if network == "small":
             return small_network("normed")
         return synchronised(create("resnet20", 5, (6, 6, 3), head="normed", seed=1))
 
-    # Optimising the graphs of a few steps takes longer than the steps.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    request.addfinalizer(lambda: tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False}))
     one = steps_of_every_loss(tf.distribute.get_strategy(), make)
     two = steps_of_every_loss(mirrored, make)
     for name in LOSSES:

@@ -152,10 +152,11 @@ def paco(source):
     found |= {"queue": model.queue.clone(), "queue_labels": model.queue_l.clone()}
     criterion = losses.PaCoLoss(alpha=0.01, temperature=0.05, K=length, num_classes=CLASSES)
     criterion.cal_weight_for_classes(COUNTS.tolist())
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.01, momentum=0.9,
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-3, momentum=0.9,
                                 weight_decay=5e-4)
     images, views = (torch.stack([_images() for _ in range(4)]) for _ in range(2))
     labels, values, queries = torch.randint(0, CLASSES, images.shape[:2]), [], []
+    found["logits_test"] = model.eval()(images[0])
     model.train()
     for step in range(4):  # the queue is three batches long: the fourth overwrites the first
         features, targets, logits = model(images[step], views[step], labels[step])
@@ -173,7 +174,7 @@ def paco(source):
                   f"key_{step}/fc.3.weight": model.encoder_k.fc[3].weight.clone(),
                   f"key_{step}/conv1.weight": model.encoder_k.conv1.weight.clone()}
     found |= {"images": images, "views": views, "labels": labels, "losses": np.array(values, np.float32),
-              "queries": torch.stack(queries), "logits_test": model.eval()(images[0])}
+              "queries": torch.stack(queries)}
     return {name: _numpy(value) for name, value in found.items()}
 
 

@@ -1,0 +1,45 @@
+# `make run` on a machine with Python 3.11 to 3.13 and make: environment, quickstart, report. `make help` lists the rest.
+
+VENV ?= .venv
+RUN_DIR ?= runs/quickstart-s0
+# The first Python of a fitting version that can make environments; `make PYTHON=/path/to/python3.12 run` names another.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	>/dev/null 2>&1 && echo $$python && break; done)
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help run test slow lint clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+
+run: $(VENV)/.installed ## quickstart: train on the digits, write a report
+	$(VENV)/bin/python -m cmo_tf.main --flagfile=flags/quickstart.cfg --run_dir=$(RUN_DIR)
+	@echo "report: $(abspath $(RUN_DIR))/report.html"
+
+test: lint ## ruff and all fast tests
+	$(VENV)/bin/python -m pytest
+
+slow: $(VENV)/.installed-dev ## the tests that take minutes
+	$(VENV)/bin/python -m pytest -m slow
+
+lint: $(VENV)/.installed-dev ## ruff
+	$(VENV)/bin/python -m ruff check .
+
+clean: ## remove the environment and caches; runs/ stays
+	rm -rf $(VENV) .pytest_cache .ruff_cache build *.egg-info
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 with venv found (Debian, Ubuntu: apt install python3-venv);" \
+		"name one: make PYTHON=/path/to/python3" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+	@echo "installing the pinned packages into $(VENV) (about 2.5 GB; some minutes)"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

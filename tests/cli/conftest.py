@@ -1,0 +1,34 @@
+import pytest
+from program import ROOT, SHORT, program
+
+
+@pytest.fixture(scope="package", autouse=True)
+def determinism_of_runs():
+    """Runs inside this process switch op determinism on for good; the tests after these start without it."""
+    yield
+    from tensorflow.python.framework import config
+    config.disable_op_determinism()
+
+
+@pytest.fixture(autouse=True)
+def at_root(monkeypatch):
+    """Commands are given in the project's root."""
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="package")
+def tiny(tmp_path_factory):
+    """A TFDS directory with small copies of cifar10 and cifar100, 100 training images a class of the latter."""
+    from tiny_tfds import TINY, make_tfds_set
+
+    data_dir = tmp_path_factory.mktemp("tiny")
+    for name in ("cifar10", "cifar100"):
+        make_tfds_set(data_dir, name, *TINY[name])
+    return data_dir
+
+
+@pytest.fixture(scope="package")
+def finished(tmp_path_factory):
+    """(folder, how it ended) of the uninterrupted run of SHORT. Nothing may change it."""
+    run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    return run_dir, program(*SHORT, f"--run_dir={run_dir}")

@@ -1,0 +1,173 @@
+"""The files of flags/, and how flag files are read."""
+
+import dataclasses
+import functools
+import json
+import re
+
+import numpy as np
+import pytest
+from program import ROOT
+
+from cmo_tf import config, flagfile
+from cmo_tf.errors import UserError
+
+FILES = sorted((ROOT / "flags").glob("*.cfg"))
+ROWS = [f for f in FILES if "_" in f.stem and not f.stem.endswith("_recipe")]
+# The CMO paper, Table 2, CIFAR-100-LT at ratio 100; that of BS alone is taken over from LADE.
+PRINTED = {"ce": 38.6, "ce_cmo": 43.9, "ce_drw": 41.1, "ce_drw_cmo": 47.0, "ldam_drw": 41.7, "ldam_drw_cmo": 47.2,
+           "bs": 45.1, "bs_cmo": 46.6}
+TABLE = [f"{dataset}lt_{name}" for dataset in ("cifar10", "cifar100") for name in PRINTED]
+SETTINGS = {f.stem: config.parse([f"--flagfile={f}"])[0] for f in FILES}
+
+
+@pytest.fixture(scope="module")
+def stepped():
+    """Config -> what two steps of it gave: files that say the same step once."""
+    return {}
+
+
+@functools.cache
+def images(dataset, data_dir, **others):
+    """The data of a Config that has these flags, read once."""
+    from cmo_tf.training import data
+    return data.load(config.Config(dataset=dataset, data_dir=data_dir, download=False, **others))
+
+
+def two_steps(settings):
+    """Two optimisation steps of a Config on the smallest network, in the midst of its mixing window."""
+    from cmo_tf.pipeline import steps_per_epoch
+    from cmo_tf.training import build
+    from cmo_tf.training.timeline import Timeline
+    found = images(settings.dataset, settings.data_dir, imbalance_ratio=settings.imbalance_ratio,
+                   augment=settings.augment)
+    timeline = Timeline(settings, steps_per_epoch(len(found.train), settings.batch_size))
+    model = build.classifier(settings, found)
+    model.run_eagerly = True  # tracing a graph for two steps takes longer
+    before = [w.numpy() for w in model.trainable_variables]
+    stream = build.stream(settings, found, timeline, timeline.mix_steps[0])
+    losses = model.fit(stream, steps_per_epoch=1, epochs=2, verbose=0).history["loss"]
+    moved = [np.abs(w.numpy() - b).max() for w, b in zip(model.trainable_variables, before, strict=True)]
+    return losses, moved
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_file_takes_two_steps(path, tiny, stepped):
+    settings, _, _ = config.parse([f"--flagfile={path}", f"--data_dir={tiny}", "--model=resnet20", "--batch_size=8",
+                                   "--nodownload"])
+    key = dataclasses.replace(settings, method="plain")
+    if key not in stepped:
+        stepped[key] = two_steps(settings)
+    losses, moved = stepped[key]
+    assert np.isfinite(losses).all() and min(losses) > 0
+    assert len(moved) > 50 and min(moved) > 0
+
+
+@pytest.mark.parametrize("path", ROWS, ids=lambda p: p.stem)
+def test_rows_are_short_and_say_what_to_expect(path):
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 6
+    comment = " ".join(line for line in lines if line.startswith("#"))
+    assert f"--flagfile=flags/{path.name}" in comment
+    assert "CMO paper" in comment
+
+
+@pytest.mark.parametrize("stem", TABLE)
+def test_a_row_for_each_method_with_and_without_cmo(stem):
+    dataset, name = stem.split("lt_")
+    method, settings = name.removesuffix("_cmo"), SETTINGS[stem]
+    assert (settings.dataset, settings.imbalance_ratio, settings.method) == (dataset, 100, method)
+    assert settings.loss == method.split("_")[0]
+    assert settings.reweight == ("drw" if method.endswith("_drw") else "none")
+    assert settings.mix == ("cmo" if name.endswith("_cmo") else "none")
+    told = f"Table 2, prints {PRINTED[name]}" if dataset == "cifar100" else "prints no CIFAR-10-LT figure"
+    assert told in (ROOT / "flags" / f"{stem}.cfg").read_text()
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
+def test_the_headline_file_is_the_row_of_ce_drw_and_cmo(dataset):
+    assert SETTINGS[f"{dataset}lt"] == SETTINGS[f"{dataset}lt_ce_drw_cmo"]
+
+
+@pytest.mark.parametrize("stem", [*TABLE, "cifar10lt_recipe", "cifar100lt_recipe"])
+def test_the_recipe_is_the_published_one(stem):
+    from cmo_tf.training.timeline import Timeline
+    settings = SETTINGS[stem]
+    timeline = Timeline(settings, 85)
+    assert (settings.epochs, settings.batch_size, settings.model) == (200, 128, "resnet32")
+    assert (settings.momentum, settings.nesterov, settings.l2, settings.drop_remainder) == (0.9, False, 2e-4, False)
+    rates = [timeline.lr(epoch) for epoch in (0, 4, 5, 159, 160, 179, 180, 199)]
+    np.testing.assert_allclose(rates, [0.02, 0.1, 0.1, 0.1, 1e-3, 1e-3, 1e-5, 1e-5])
+    assert timeline.reweight_start in (None, 160) and settings.reweight_beta == 0.9999
+    assert (settings.probability, settings.alpha, settings.q_power, settings.q_level) == (0.5, 1, 1, "image")
+    assert timeline.mix_epochs == (4, 197) and not timeline.warnings()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_flags_round_trip(name):
+    settings = SETTINGS[name]
+    assert config.parse(settings.arguments(everything=True))[0] == settings
+
+
+def test_quickstart_header_names_its_figure():
+    text = (ROOT / "flags" / "quickstart.cfg").read_text()
+    assert re.search(r"^# .*all=\d\d\.\d\d many=\d+\.\d\d medium=\d+\.\d\d few=\d\d\.\d\d", text, re.MULTILINE)
+
+
+BAD = {
+    "\ufeff--epochs=3\n": "1: starts with a byte order mark",
+    "--epochs=3\nepochs=4\n": "2: 'epochs=4' is no flag",
+    "--epochs=3 # short\n": "1: a comment behind a flag",
+    "--epochs 3\n": "1: '--epochs 3' is not of the form",
+    "--epochs = 3\n": "1: '--epochs = 3' is not of the form",
+    "--epochs=3 --lr=1\n": "1: two flags on one line",
+    "--epochs=\x003\n": "1: holds a control character",
+    "\n\n--Epochs=3\n": "3: '--Epochs=3' is not of the form",
+}
+
+
+@pytest.mark.parametrize("text, told", BAD.items(), ids=range(len(BAD)))
+def test_a_bad_line_is_named(text, told, tmp_path):
+    path = tmp_path / "bad.cfg"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        flagfile.read(str(path))
+    assert f"bad.cfg:{told}" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_bytes_that_are_no_text_and_a_missing_file(tmp_path):
+    (tmp_path / "bad.cfg").write_bytes(b"--epochs=3\xff\n")
+    for name, told in (("bad.cfg", "not a text file"), ("none.cfg", "cannot be read"), (".", "cannot be read")):
+        with pytest.raises(UserError, match=told):
+            flagfile.read(str(tmp_path / name))
+
+
+def test_an_included_file_lies_beside_the_including_one(tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "base.cfg").write_text("# base\n--epochs=7\r\n--lr=0.5\n")
+    (tmp_path / "deep" / "row.cfg").write_text("--flagfile=../base.cfg\n--lr=0.25\n")
+    monkeypatch.chdir(tmp_path)
+    settings, files, _ = config.parse(["--flagfile", "deep/row.cfg", "--seed=3"])
+    assert (settings.epochs, settings.lr, settings.seed) == (7, 0.25, 3)
+    assert [f.replace("./", "") for f in files] == ["deep/row.cfg"]
+
+
+def test_a_file_that_includes_itself_is_refused(tmp_path):
+    (tmp_path / "a.cfg").write_text("--flagfile=b.cfg\n")
+    (tmp_path / "b.cfg").write_text("--flagfile=a.cfg\n")
+    with pytest.raises(UserError, match="includes itself by way of a.cfg -> b.cfg"):
+        flagfile.read(str(tmp_path / "a.cfg"))
+
+
+def test_the_same_file_may_come_twice_from_two_places(tmp_path):
+    (tmp_path / "base.cfg").write_text("--epochs=7\n")
+    (tmp_path / "row.cfg").write_text("--flagfile=base.cfg\n--epochs=8\n--flagfile=base.cfg\n")
+    assert flagfile.read(str(tmp_path / "row.cfg")) == ["--epochs=7", "--epochs=8", "--epochs=7"]
+
+
+def test_results_of_committed_runs_parse():
+    """Every flags.cfg under docs/results is one that this version reads."""
+    for path in (ROOT / "docs" / "results").rglob("flags.cfg"):
+        config.parse([f"--flagfile={path}"])
+    for path in (ROOT / "docs" / "results").rglob("results.json"):
+        assert json.loads(path.read_text())["accuracy"]

@@ -1,0 +1,160 @@
+"""Everything that README.md, BUILD.md and docs/ tell to type works: commands and Python blocks, on small data."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from program import ROOT, program
+from tiny_tfds import crops, load_tool
+
+from cmo_tf import config
+
+PAGES = ["README.md", "BUILD.md", "docs/q_sources.md"]
+SHORTER = ["--max_steps=2", "--batch_size=8", "--model=resnet20"]
+PROGRAM = ".venv/bin/python -m cmo_tf.main "
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+
+
+def blocks(page, language) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    """Lines of all bash blocks, each once, in order."""
+    text = "\n".join(block for page in PAGES for block in blocks(page, "bash"))
+    return list(dict.fromkeys(line for line in text.split("\n") if line))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny):
+    """A working directory with the project's folders, small data sets in data/ and pictures in my_pictures/."""
+    from PIL import Image
+    from tiny_tfds import make_tfds_set
+    place = tmp_path_factory.mktemp("readme")
+    for name in ("flags", "tools", "docs"):
+        (place / name).symlink_to(ROOT / name)
+    (place / "data").symlink_to(tiny)
+    make_tfds_set(tiny, "fashion_mnist", 20, 5)
+    for number, (name, count) in enumerate({"heron": 12, "bittern": 5}.items()):
+        (place / "my_pictures" / name).mkdir(parents=True)
+        for row, picture in enumerate(crops(np.full(count, number), 2, 48, seed=number)):
+            Image.fromarray(picture).save(place / "my_pictures" / name / f"{row}.{'png' if row % 2 else 'jpg'}")
+    return place
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda c: c.removeprefix(".venv/bin/")[:60])
+def test_command(command, place, monkeypatch, tiny):
+    monkeypatch.chdir(place)
+    if command == "make run":
+        run_program(re.search(r"cmo_tf.main (--flagfile=\S+)", MAKEFILE).groups(), tiny)
+        assert (place / re.search(r"RUN_DIR \?= (\S+)", MAKEFILE)[1] / "report.html").exists()
+    elif command.startswith("make "):
+        assert set(command.split()[1:]) <= TARGETS
+    elif command.startswith(PROGRAM):
+        run_program(shlex.split(command.removeprefix(PROGRAM)), tiny)
+    elif command.startswith(".venv/bin/python -m pytest "):
+        assert all((ROOT / part).exists() for part in command.split()[3:])
+    elif command.startswith(".venv/bin/python tools/"):
+        run_tool(*shlex.split(command)[1:])
+    else:
+        OTHERS[command](place)
+
+
+def run_program(arguments, tiny) -> None:
+    again = any(a.endswith("/flags.cfg") or a == "--mode=eval" for a in arguments)
+    if "cifar" in " ".join(arguments) and not any("--data_dir" in a for a in arguments):
+        arguments = [*arguments, f"--data_dir={tiny}"]
+    ended = program(*arguments, *([] if again else SHORTER))
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[-1].startswith("accuracy: all=")
+
+
+def run_tool(path, *arguments) -> None:
+    name = path.removeprefix("tools/").removesuffix(".py")
+    tool = load_tool(name)
+    given = dict(a.removeprefix("--").partition("=")[::2] for a in arguments)
+    if name == "prepare_data":  # its flags and downloads have tests of their own
+        assert set(given) == {"dataset", "data_dir"}
+        assert "already prepared" in tool.prepare(given["dataset"], given["data_dir"])
+    elif name == "sweep":  # every row is a run of its own
+        for _, flags in tool.read_queue(given["queue"]):
+            config.parse([*flags, f"--data_dir={given['data_dir']}"])
+    elif name == "q_cost":
+        assert tool.main([*arguments, "--num_classes=4", "--max_count=50", "--images=128"]) == 0
+    elif name == "reproduce":
+        assert "--dry_run" in arguments
+        assert tool.main(list(arguments)) == 0
+    else:
+        raise AssertionError(f"no test knows {path}")
+
+
+def tensorboard(place) -> None:
+    """Comes up and names its address."""
+    process = subprocess.Popen([sys.executable, "-m", "tensorboard.main", "--logdir=runs", "--port=0"], cwd=place,
+                               text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        assert any("http://" in line for line in process.stderr)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def pip_install(place) -> None:
+    """The wheel that it makes has the program, the style sheet, the command; without the network."""
+    import shutil
+    import zipfile
+    source = place / "source"  # setuptools leaves folders behind
+    shutil.copytree(ROOT / "cmo_tf", source / "cmo_tf", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("tests", "tools"):
+        (source / name).symlink_to(ROOT / name)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+                    f"--wheel-dir={place}", str(source)], check=True)
+    with zipfile.ZipFile(next(place.glob("cmo_tf-0.1.0-*.whl"))) as wheel:
+        names = set(wheel.namelist())
+        assert {"cmo_tf/main.py", "cmo_tf/evaluation/report.css"} <= names
+        assert not [n for n in names if n.startswith(("tests/", "tools/", "docs/"))]
+        told = wheel.read("cmo_tf-0.1.0.dist-info/entry_points.txt").decode()
+    assert "cmo-tf = cmo_tf.main:entry" in told
+
+
+OTHERS = {".venv/bin/tensorboard --logdir=runs": tensorboard, ".venv/bin/python -m pip install .": pip_install}
+
+
+@pytest.mark.parametrize("page", ["README.md", "BUILD.md"])
+def test_python_blocks_run(page, place, monkeypatch):
+    """In order, each with the names of those before it, as a reader types them; two epochs instead of thirty."""
+    monkeypatch.chdir(place)
+    names = {"__name__": "readme"}
+    for block in blocks(page, "python"):
+        exec(compile(block.replace("epochs=30", "epochs=2, verbose=0"), page, "exec"), names)
+    if page == "README.md":
+        import keras
+        assert keras.models.load_model("digits.keras")(names["images"][:2]).shape == (2, 10)
+
+
+def test_tables_are_current():
+    """Otherwise: python tools/docs_tables.py"""
+    tool = load_tool("docs_tables")
+    assert tool.README.read_text() == tool.render(tool.README.read_text())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_are_named_exist(page):
+    text = (ROOT / page).read_text()
+    for path in re.findall(r"`((?:flags|tools|docs|tests|cmo_tf)/[\w/.]+)`", text):
+        assert (ROOT / path).exists(), path
+    for path in re.findall(r"\]\(([\w/.]+)\)", text):
+        assert (ROOT / page).parent.joinpath(path).exists(), path
+
+
+def test_flags_that_are_named_exist():
+    known = {*vars(config.Config()), "help", "flagfile", "name"}
+    prose = re.sub(r"```bash.*?```", "", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    for name in re.findall(r"--([a-z][a-z0-9_]*)", prose):
+        assert name in known or name.removeprefix("no") in known, name

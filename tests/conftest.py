@@ -1,0 +1,31 @@
+"""Set-up of the whole suite: quiet TensorFlow, two logical CPU devices, helpers on the path, shared fixtures."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The settings of cmo_tf.main: what is tested is what runs.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+TESTS = Path(__file__).resolve().parent
+sys.path.insert(0, str(TESTS / "support"))
+
+
+def pytest_sessionstart(session):
+    """Two logical CPU devices, for tests of tf.distribute. TensorFlow takes them only before it first computes."""
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Function name -> arrays of tests/golden/NAME.npz."""
+    import numpy as np
+
+    return lambda name: np.load(TESTS / "golden" / f"{name}.npz", allow_pickle=False)

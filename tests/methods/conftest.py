@@ -1,0 +1,16 @@
+import pytest
+
+
+@pytest.fixture(scope="package", autouse=True)
+def determinism_of_runs():
+    """Runs inside this process switch op determinism on for good; the tests after these start without it."""
+    yield
+    from tensorflow.python.framework import config
+    config.disable_op_determinism()
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+    """Networks of 8 layers, for fast runs."""
+    from method_runs import add_small_networks
+    add_small_networks(monkeypatch)
