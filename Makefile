@@ -6,7 +6,7 @@ RUN_DIR ?= runs/quickstart-s0
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	>/dev/null 2>&1 && echo $$python && break; done)
-PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input
+PIP := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .PHONY: help run test slow lint clean
@@ -36,7 +36,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
-	@echo "installing the pinned packages into $(VENV) (about 2.5 GB; some minutes)"
+	@echo "installing the pinned packages into $(VENV) (about 3 GB; some minutes)"
 	@$(PIP) -r requirements.txt
 	@touch $@
 

@@ -99,7 +99,7 @@ class Config:
                           methods=("causal_norm",))
     tde_tau: float = flag(16.0, "scale of causal_norm's cosines", above=0, methods=("causal_norm",))
     tde_gamma: float = flag(1 / 32, "added to the norms of causal_norm's weights", low=0, methods=("causal_norm",))
-    tde_alpha: float = flag(1.5, "strength of causal_norm's subtraction at inference; 1 for CIFAR-10, 3 for ImageNet-LT",
+    tde_alpha: float = flag(1.5, "strength of causal_norm's subtraction at inference: 1 CIFAR-10, 3 ImageNet-LT",
                             low=0, methods=("causal_norm",))
     tde_follow_lr: bool = flag(False, "tie causal_norm's moving mean to the rate, as its code does on sets other than "
                                "CIFAR", methods=("causal_norm",))

@@ -20,6 +20,8 @@ SAMPLERS = Registry("sampler", {
     "balanced_buckets": "cmo_tf.samplers:balanced_buckets",
 }, flag="sampler")
 
+# Samplers whose classes are equally frequent: what is trained on them expects them so.
+BALANCED = frozenset({"class_balanced", "class_aware"})
 IMAGES_IN_A_ROW = 4
 
 

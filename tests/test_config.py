@@ -100,9 +100,9 @@ def test_defaults_are_those_of_the_published_recipe():
     assert config.parse([])[0] == made
     recipe = dict(
         epochs=200, batch_size=128, drop_remainder=False, lr=0.1, momentum=0.9, l2=2e-4, nesterov=False,
-        warmup_epochs=5, lr_drops=(0.8, 0.9), lr_factor=0.01, probability=0.5, alpha=1.0, per_image=False, mix_skip_first=4,
-        mix_skip_last=3, q_power=1.0, q_kind="inverse", q_level="image", many_above=100, few_below=20, split_seed=0,
-        val_fraction=0.0, imbalance_ratio=None)
+        warmup_epochs=5, lr_drops=(0.8, 0.9), lr_factor=0.01, probability=0.5, alpha=1.0, per_image=False,
+        mix_skip_first=4, mix_skip_last=3, q_power=1.0, q_kind="inverse", q_level="image", many_above=100,
+        few_below=20, split_seed=0, val_fraction=0.0, imbalance_ratio=None)
     assert {name: getattr(made, name) for name in recipe} == recipe
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.lr = 1.0

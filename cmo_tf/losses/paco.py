@@ -1,4 +1,4 @@
-"""PaCo: supervised contrast against a bank of keys in which learnable class centres take part (Cui et al., ICCV 2021)."""
+"""PaCo: supervised contrast with a bank of keys and with learnable class centres (Cui et al., ICCV 2021)."""
 
 import keras
 import numpy as np

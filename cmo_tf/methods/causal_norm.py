@@ -39,5 +39,5 @@ class CausalNormTraining(Stage):
         return [*found, keras.callbacks.LambdaCallback(on_epoch_begin=begin)]
 
 
-METHOD = Method({"loss": "ce", "reweight": "none"}, "normalised heads; the effect of momentum is subtracted at inference",
+METHOD = Method({"loss": "ce", "reweight": "none"}, "normalised heads; inference subtracts the effect of momentum",
                 "Tang et al., NeurIPS 2020", lambda config: [CausalNormTraining("causal_norm")])

@@ -27,6 +27,7 @@ class Retraining(FrozenTrunk):
 
 
 def stages(config):
+    """The stages of the method, for the flags of a run."""
     return [first(config), Retraining("crt", plain_flags(config, "ce", epochs=10, lr=0.2, schedule="cosine_ahead"))]
 
 

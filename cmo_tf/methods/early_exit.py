@@ -63,9 +63,9 @@ class EarlyExit:
 def _without_preprocess(model):
     """(network of experts, the layers before it) of a model.keras or of such a network itself."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    if len(layers) > 1 and isinstance(layers[-1], keras.Model) and not isinstance(layers[-2], keras.Model):
-        return layers[-1], layers[:-1]
-    return model, []
+    if "shared" in [layer.name for layer in layers] or not isinstance(layers[-1], keras.Model):
+        return model, []
+    return layers[-1], layers[:-1]
 
 
 def measure(model, data, batch_size) -> dict:

@@ -24,6 +24,7 @@ class Scaling(FrozenTrunk):
 
 
 def stages(config):
+    """The stages of the method, for the flags of a run."""
     return [first(config), Scaling("lws", plain_flags(config, "ce", epochs=5, lr=0.2, schedule="cosine_ahead"))]
 
 

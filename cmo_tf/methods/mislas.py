@@ -35,6 +35,7 @@ class Smoothing(FrozenTrunk):
 
 
 def stages(config):
+    """The stages of the method, for the flags of a run."""
     return [first(config, "las"), Smoothing("las", plain_flags(config, "las", epochs=10, lr=0.1, schedule="cosine"))]
 
 

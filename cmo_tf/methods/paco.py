@@ -6,9 +6,11 @@ the keys of its batch and a queue of earlier keys, and with the class centres, w
 the classifier alone. No mixer: a key has one label.
 
 The views are `--augment` and `--augment2`; the published runs on CIFAR have autoaug_cutout and simclr, those on large
-sets rand_timm and simclr_large. Official code: the queue starts with random keys and random labels; batches are full.
+sets rand_timm and simclr_large. Flags such as --cutout_size are for the first view. As in the official code the queue
+starts with random keys and random labels, and batches are full.
 """
 
+from cmo_tf import augment
 from cmo_tf.errors import UserError
 from cmo_tf.methods.presets import Method
 from cmo_tf.methods.stage import Stage
@@ -82,7 +84,10 @@ class Contrast(Stage):
                                 length=config.paco_queue, momentum=config.paco_momentum, seed=config.seed)
 
     def stream(self, build, config, data, timeline, start_step):
-        view2 = build.augment(config, data, config.augment2 or data.augment)
+        view2 = build.augment(config, data, data.augment)
+        if config.augment2:
+            view2 = augment.create(config.augment2, data.size, base=data.base_augment, class_counts=data.counts,
+                                   mean=data.mean)
         return build.stream(config, data, timeline, start_step, view2=view2)
 
 

@@ -96,6 +96,7 @@ def teacher(config, data):
 
 
 def stages(config):
+    """The experts, then the router if it is wanted."""
     found = [Experts("experts", first(config, "ride_router").flags)]
     if config.ride_router:
         flags = plain_flags(config, "ride_router", epochs=config.router_epochs, lr=0.01, schedule="cosine")

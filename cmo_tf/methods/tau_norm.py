@@ -58,6 +58,7 @@ def check_split(run_dir, fingerprint) -> None:
 
 
 def stages(config):
+    """The stages of the method, for the flags of a run."""
     if config.tau is None and not config.val_fraction:
         raise UserError("--method=tau_norm: chooses tau on a validation split; give --val_fraction=0.1, or a --tau")
     return [first(config), Normalisation("tau_norm", trains=False)]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 
 import keras
 import tensorflow as tf
@@ -17,6 +18,7 @@ from cmo_tf.losses import LOSSES
 from cmo_tf.mixing import MIXERS
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import train_stream
+from cmo_tf.samplers import BALANCED
 from cmo_tf.training.classifier import LongTailClassifier
 from cmo_tf.training.evaluate import Evaluator
 
@@ -49,7 +51,8 @@ def callbacks(config, counts, timeline):
 
 def evaluator(config, counts, network, objective):
     """The Evaluator of a run's network, trained with the loss `objective`: the same in training and `--mode=eval`."""
-    offset = logit_offset(config.test_prior, counts, config.test_tau, objective.prior_free)
+    prior_free = objective.prior_free or config.sampler in BALANCED
+    offset = logit_offset(config.test_prior, counts, config.test_tau, prior_free)
     return Evaluator(network, objective.logit_scale, config.eval_batch_size, offset)
 
 
@@ -68,7 +71,13 @@ def strategy(config):
     wanted = config.num_devices or len(devices)
     if wanted > len(devices):
         raise UserError(f"--num_devices={wanted}: this machine has {len(devices)}")
-    return tf.distribute.MirroredStrategy([device.name for device in devices[:wanted]])
+    return _mirrored(*(device.name for device in devices[:wanted]))
+
+
+@functools.cache
+def _mirrored(*devices):
+    """The one strategy over these devices: variables of one stage cannot be read under another object of its kind."""
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def network(config, data, objective):

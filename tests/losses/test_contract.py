@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cmo_tf.config import Config
 from cmo_tf.errors import UserError
-from cmo_tf.losses import LADE, LDAM, LOSSES, BalancedSoftmax, CrossEntropy, FocalSigmoid
+from cmo_tf.losses import LADE, LDAM, LOSSES, BalancedSoftmax, CrossEntropy, ExpertAssignment, FocalSigmoid
 
 COUNTS = [50, 20, 7, 2]
 
@@ -28,7 +28,10 @@ def batch(rows=6, classes=4, seed=0):
 
 
 def outputs(loss, logits):
-    """What a network for this loss returns: the logits, or a dict with them and features (B, 3)."""
+    """What a network for this loss returns: the logits, or a dict with them and features (B, 3), or with experts."""
+    if loss.method == "ride":
+        logits = tf.convert_to_tensor(logits)
+        return {"logits": logits, "experts": tf.stack([logits, logits / 2], axis=1), "help": logits[:, :1]}
     return {"logits": logits, "features": np.ones((len(logits), 3), "float32")} if loss.needs_features else logits
 
 
@@ -47,6 +50,9 @@ def test_value_is_the_normalised_sum_of_terms(make):
     values, weights = (array.numpy() for array in loss.terms(y, logits))
     assert values.dtype == weights.dtype == np.float32 and values.shape == weights.shape == (6,)
     expected = (values * weights * sample_weight).sum() / (weights * sample_weight).sum()
+    if (extra := loss.extra(logits)) is not None:
+        assert extra.dtype == np.float32 and extra.shape == (6,)
+        expected += (extra * sample_weight).numpy().sum() / sample_weight.sum()
     np.testing.assert_allclose(float(loss(y, logits, sample_weight)), expected, rtol=1e-6)
     np.testing.assert_allclose(float(loss(y, logits, sample_weight[:, None])), expected, rtol=1e-6)
     assert loss(y, logits).shape == ()
@@ -61,7 +67,8 @@ def test_label_types_and_shapes(make, as_label):
     expected = float(loss(y, given))
     assert float(loss(y.astype(as_label), given)) == expected
     assert float(loss(y.astype(as_label)[:, None], given)) == expected
-    assert float(loss(y.astype(as_label), {"features": np.ones((6, 3)), "logits": logits})) == expected
+    others = given if isinstance(given, dict) else {"logits": logits}
+    assert float(loss(y.astype(as_label), {**others, "features": np.ones((6, 3))})) == expected
 
 
 def test_wrong_label_shape_is_refused(make):
@@ -73,7 +80,7 @@ def test_wrong_label_shape_is_refused(make):
 def test_one_class(make):
     loss = make([9])
     value, slope = gradient(loss, [0, 0], np.array([[3.0], [-2.0]], "float32"))
-    if isinstance(loss, (LADE, FocalSigmoid)):  # no plain softmax: one class alone is something to learn
+    if isinstance(loss, (LADE, FocalSigmoid, ExpertAssignment)):  # no plain softmax: one class alone is something to learn
         assert np.isfinite(value) and np.isfinite(slope).all()
     else:
         assert value == pytest.approx(0, abs=1e-6)
@@ -110,7 +117,10 @@ def test_all_zero_weights(make, where):
     y, logits = batch()
     loss = make(class_weights=[0, 0, 0, 0] if where == "class_weights" else None)
     value, slope = gradient(loss, y, logits, np.zeros(6, "float32") if where == "sample_weight" else None)
-    assert value == 0 and not slope.any()
+    if where == "class_weights" and loss.extra(outputs(loss, logits)) is not None:
+        assert value == pytest.approx(float(np.mean(loss.extra(outputs(loss, logits)))))
+    else:
+        assert value == 0 and not slope.any()
 
 
 def test_weights_change_after_tracing(make):
@@ -264,6 +274,8 @@ def test_bad_counts(make, counts):
 
 
 BAD = {
+    "ride": [{"tempering": 2}, {"scale": 0}],
+    "ride_router": [{"pos_weight": 0}],
     "ce": [{"label_smoothing": 1.0}, {"label_smoothing": -0.1}],
     "ldam": [{"scale": 0}, {"max_margin": -1}, {"scale": float("nan")}],
     "logit_adjust": [{"tau": -1}],

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from method_runs import check_end_to_end, check_exact_resume, check_state_is_all_in_variables, check_two_steps, settings
+from program import ROOT
 
+from cmo_tf import config as configuration
 from cmo_tf import models
 from cmo_tf.errors import UserError
 from cmo_tf.losses import CrossEntropy
@@ -118,6 +120,14 @@ def test_streams():
     drawn = np.bincount(np.concatenate([batch["label_r"] for batch in ours]), minlength=10)
     wanted = 1 / data.counts / (1 / data.counts).sum()
     assert np.abs(drawn / drawn.sum() - wanted).max() < 0.06
+
+
+def test_recipe_of_the_rows():
+    for row, start in (("43_bbn_ir100", 0.1), ("46_causal_norm_ir100", 0.2)):
+        timeline = Timeline(configuration.parse([f"--flagfile={ROOT}/flags/table02/{row}.cfg"])[0], 84)
+        rates = [timeline.lr(epoch) / start for epoch in (0, 1, 2, 3, 4, 118, 119, 158, 159, 199)]
+        expected = [7 / 15, 9 / 15, 11 / 15, 13 / 15, 1, 1, 1e-2, 1e-2, 1e-4, 1e-4]  # the official scheduler's
+        np.testing.assert_allclose(rates, expected, rtol=1e-12)
 
 
 def test_other_networks_are_refused():

@@ -143,7 +143,7 @@ def test_the_network_is_its_seed_and_experts_differ():
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 3))
     half = models.create_experts("resnet8", 5, (8, 8, 3), scale=15.0, seed=1)(images)
     np.testing.assert_allclose(2 * half["logits"], one(images)["logits"], rtol=1e-5, atol=1e-5)
-    assert models.create_experts("resnet32", 100, seed=0).count_params() == 816_304
+    assert models.create_experts("resnet32", 100, seed=0).count_params() == 788_528
     with pytest.raises(UserError, match="--experts=1"):
         models.create_experts("resnet8", 5, experts=1)
     with pytest.raises(UserError, match="no experts"):

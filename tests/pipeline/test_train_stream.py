@@ -262,16 +262,16 @@ def test_coin_is_tossed_before_foregrounds_are_read():
     for name, plan in {"never": {"probability": 0.0}, "outside": {"probability": 1.0, "mix_steps": (10**6, 10**7)},
                        "always": {"probability": 1.0}}.items():
         decode = Decoder()
-        stream = batches(50, paths, labels, decode=decode, **plan)
+        stream = batches(80, paths, labels, decode=decode, **plan)
         assert all((batch["image"][:, 0, 0, 0] == batch["index"]).all() for batch in stream)
         if name == "always":
             assert all((batch["image_q"][:, 1, 2, 0] == batch["index_q"]).all() for batch in stream)
         calls[name] = decode.calls
-    # Ten epochs read every image ten times, a few more for what is prefetched; Q would read the rare one 74 times.
+    # 16 epochs read every image 16 times and some more for what is prefetched: neither twice, nor what Q would read.
     for name in ("never", "outside"):
-        assert set(calls[name]) == set(range(N)) and min(calls[name].values()) >= 10
-        assert max(calls[name].values()) < 25, calls[name][rare]
-    assert calls["always"][rare] > 60
+        assert set(calls[name]) == set(range(N)) and min(calls[name].values()) >= 16
+        assert max(calls[name].values()) < 26, max(calls[name].values())
+    assert calls["always"][rare] > 100
 
 
 def memory():

@@ -7,6 +7,7 @@ import tensorflow as tf
 from streams import small_set
 
 from cmo_tf import CMO, LongTailClassifier
+from cmo_tf.config import Config
 from cmo_tf.errors import UserError
 from cmo_tf.losses import LDAM, BalancedSoftmax, CrossEntropy, LongTailLoss, Mixed
 from cmo_tf.mixing.base import Unmixed
@@ -14,6 +15,7 @@ from cmo_tf.models import create
 from cmo_tf.models.heads import NormedLinear
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import train_stream
+from cmo_tf.training import build
 
 COUNTS = [16, 10, 6, 4, 1]
 IMAGES, LABELS = small_set(COUNTS, 6, 6)
@@ -216,10 +218,10 @@ def test_plain_keras_model_with_pack_and_mixed():
 
 @pytest.fixture(scope="module")
 def mirrored():
-    """One strategy for all: a second one in a process reuses the keys of the first one's collective ops."""
+    """The strategy over both devices, one for the process: a second one would use the keys of its collectives again."""
     devices = tf.config.list_logical_devices("CPU")
     assert len(devices) == 2, "tests/conftest.py sets up two"
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return build.strategy(Config(strategy="mirrored"))
 
 
 def synchronised(network):

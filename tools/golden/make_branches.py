@@ -1,4 +1,4 @@
-"""Makes tests/golden/{bbn,causal_norm,paco}.npz by running an official implementation from a checkout of its repository.
+"""Makes tests/golden/{bbn,causal_norm,paco}.npz by running official code from a checkout of its repository.
 
     python tools/golden/make_branches.py --name=paco --source=CHECKOUT [--golden=tests/golden]
 
@@ -40,7 +40,8 @@ def bbn(source):
     network, cifar = importlib.import_module("net.network"), importlib.import_module("backbone.resnet_cifar")
     network.bbn_res32_cifar = lambda *args, **kwargs: cifar.BBN_ResNet_Cifar(cifar.BasicBlock, [2, 2, 2])
     config = types.SimpleNamespace(
-        RESUME_MODEL="", MODULE=types.SimpleNamespace(TYPE="GAP"), CLASSIFIER=types.SimpleNamespace(TYPE="FC", BIAS=True),
+        RESUME_MODEL="", MODULE=types.SimpleNamespace(TYPE="GAP"),
+        CLASSIFIER=types.SimpleNamespace(TYPE="FC", BIAS=True),
         BACKBONE=types.SimpleNamespace(TYPE="bbn_res32_cifar", PRETRAINED_MODEL=""))
     model = _rounded(network.Network(config, num_classes=CLASSES))
     images, images_r = _images(), _images()
