@@ -19,7 +19,8 @@ MAX_INTERLEAVED = 256
 
 def minority_stream(dataset, class_counts, power=1.0, method="rejection", seed=0, epoch=0, start=0, decode=None, *,
                     distribution=None, shuffle_buffer=10_000, readers=None):
-    """Endless stream of (record, label) whose labels follow Q.
+    """Endless stream of (record, label) whose labels follow Q. Make it anew for every pass: iterating the same object
+    again draws differently.
 
     Args:
         dataset: finite tf.data.Dataset of (record, label), label an integer scalar; records stay undecoded.

@@ -1,13 +1,13 @@
 """The files of flags/: each trains, and says what to expect."""
 
 import dataclasses
-import functools
 import json
 import re
 
 import numpy as np
 import pytest
 from program import ROOT
+from row_steps import two_steps
 
 from cmo_tf import config
 
@@ -24,30 +24,6 @@ SETTINGS = {f.stem: config.parse([f"--flagfile={f}"])[0] for f in FILES}
 def stepped():
     """Config -> what two steps of it gave: files that say the same step once."""
     return {}
-
-
-@functools.cache
-def images(dataset, data_dir, **others):
-    """The data of a Config that has these flags, read once."""
-    from cmo_tf.training import data
-    return data.load(config.Config(dataset=dataset, data_dir=data_dir, download=False, **others))
-
-
-def two_steps(settings):
-    """Two optimisation steps of a Config on the smallest network, in the midst of its mixing window."""
-    from cmo_tf.pipeline import steps_per_epoch
-    from cmo_tf.training import build
-    from cmo_tf.training.timeline import Timeline
-    found = images(settings.dataset, settings.data_dir, imbalance_ratio=settings.imbalance_ratio,
-                   augment=settings.augment)
-    timeline = Timeline(settings, steps_per_epoch(len(found.train), settings.batch_size))
-    model = build.classifier(settings, found)
-    model.run_eagerly = True  # tracing a graph for two steps takes longer
-    before = [w.numpy() for w in model.trainable_variables]
-    stream = build.stream(settings, found, timeline, timeline.mix_steps[0])
-    losses = model.fit(stream, steps_per_epoch=1, epochs=2, verbose=0).history["loss"]
-    moved = [np.abs(w.numpy() - b).max() for w, b in zip(model.trainable_variables, before, strict=True)]
-    return losses, moved
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

@@ -80,7 +80,7 @@ def test_wrong_label_shape_is_refused(make):
 def test_one_class(make):
     loss = make([9])
     value, slope = gradient(loss, [0, 0], np.array([[3.0], [-2.0]], "float32"))
-    if isinstance(loss, (LADE, FocalSigmoid, ExpertAssignment)):  # no plain softmax: one class alone is something to learn
+    if isinstance(loss, (LADE, FocalSigmoid, ExpertAssignment)):  # one class alone is something to learn
         assert np.isfinite(value) and np.isfinite(slope).all()
     else:
         assert value == pytest.approx(0, abs=1e-6)

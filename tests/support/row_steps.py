@@ -1,0 +1,29 @@
+"""Two real optimisation steps of a Config, in this process: what a test of a flag file needs."""
+
+import functools
+
+import numpy as np
+
+from cmo_tf import config
+
+
+@functools.cache
+def images(**flags):
+    """The data of a Config that has these flags, read once."""
+    from cmo_tf.training import data
+    return data.load(config.Config(download=False, **flags))
+
+
+def two_steps(settings):
+    """(losses, largest change of each trained variable) of two steps of the first stage, in its mixing window."""
+    from cmo_tf.training import build, course
+    names = ("dataset", "data_dir", "imbalance_ratio", "augment", "val_fraction", "max_per_class")
+    found = images(**{name: getattr(settings, name) for name in names})
+    leg = course.legs(settings, len(found.train))[0]
+    model = leg.stage.classifier(build, leg.config, found, None)
+    model.run_eagerly = True  # tracing a graph for two steps takes longer
+    before = [w.numpy() for w in model.trainable_variables]
+    stream = leg.stage.stream(build, leg.config, found, leg.timeline, leg.timeline.mix_steps[0])
+    losses = model.fit(stream, steps_per_epoch=1, epochs=2, verbose=0).history["loss"]
+    moved = [np.abs(w.numpy() - b).max() for w, b in zip(model.trainable_variables, before, strict=True)]
+    return losses, moved
