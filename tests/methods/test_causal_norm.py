@@ -147,4 +147,5 @@ def test_resumed_it_ends_the_same(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("mix", ["none", "cmo"])
 def test_end_to_end(tmp_path, mix):
-    check_end_to_end(tmp_path, "causal_norm", f"--mix={mix}")
+    # The official alpha for ten classes.
+    check_end_to_end(tmp_path, "causal_norm", f"--mix={mix}", "--tde_alpha=1")

@@ -212,6 +212,7 @@ def test_end_to_end(tmp_path):
     check_end_to_end(tmp_path, "paco", "--paco_queue=256")
 
 
+@pytest.mark.slow
 def test_the_views_of_the_published_runs():
     config, data = settings("paco", *QUEUE, "--augment=autoaug_cutout", "--cutout_size=4", "--augment2=simclr")
     batch = next(iter(Contrast("paco").stream(build, config, data, Timeline(config, 4), 0)))
