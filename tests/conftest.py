@@ -23,6 +23,16 @@ def pytest_sessionstart(session):
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+@pytest.fixture(autouse=True)
+def collective_keys():
+    """No two strategies share keys of collective ops, which TensorFlow keeps as long as the process."""
+    from tensorflow import distribute
+
+    distribute.MirroredStrategy._collective_key_base += 100_000
+    yield
+    distribute.MirroredStrategy._collective_key_base += 100_000  # fixtures of the next module come before its tests
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Function name -> arrays of tests/golden/NAME.npz."""

@@ -10,7 +10,6 @@ the rounds' ratios.
 import json
 import os
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -20,6 +19,7 @@ from absl import flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from cmo_tf.errors import UserError  # noqa: E402
+from cmo_tf.training import memory  # noqa: E402
 
 
 def make_sides(model, batch_size, steps):
@@ -106,7 +106,7 @@ def summary(found):
              for name in found if name.startswith("step +")}
     return {"images_per_second": rows, "cmo_adds_percent": {k: round(v, 2) for k, v in added.items()},
             "stream_over_step": round(rows["P+Q stream"]["median"] / rows["step"]["median"], 1),
-            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_rss_bytes": memory.peak_rss(),
             "machine": {"cores": os.cpu_count(), "processor": platform.machine()}}
 
 

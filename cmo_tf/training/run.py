@@ -1,7 +1,6 @@
 """One training run, from flags to report: the same command starts it, resumes it, and leaves a finished one alone."""
 
 import os
-import resource
 import time
 
 import keras
@@ -13,7 +12,7 @@ from cmo_tf.evaluation import results
 from cmo_tf.evaluation.report import write_report
 from cmo_tf.methods import METHODS
 from cmo_tf.methods.stage import stages_of
-from cmo_tf.training import build, course, folder, init, panel, signals, state, tensorboard, versions
+from cmo_tf.training import build, course, folder, init, memory, panel, signals, state, tensorboard, versions
 from cmo_tf.training import data as run_data
 from cmo_tf.training.checkpoint import CheckpointStore
 from cmo_tf.training.evaluate import accuracy_line
@@ -226,7 +225,7 @@ class Run:
             "resumed_from_steps": self.resumed_from, "seed": config.seed, "split_fingerprint": data.fingerprint,
             "images_per_second": rate,
             "seconds": round(self.seconds, 3), "flags": vars(config) | {"run_dir": self.run_dir},
-            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_rss_bytes": memory.peak_rss(),
             "versions": versions.versions(),
         }
         if self.found:
