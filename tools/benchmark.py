@@ -93,8 +93,7 @@ def measure(sides, rounds):
             value = run()
             if number:
                 found[name].append(value)
-            print(f"\rround {number}/{rounds} {name:<24}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        print(f"round {number}/{rounds}" if number else "warm-up done", file=sys.stderr, flush=True)
     return found
 
 

@@ -3,7 +3,8 @@
 Rebuilt each epoch from (seed, epoch) and skipped to the step, so that resuming stays exact. Cost an image drawn, with
 A = the share that P's images are accepted with (1 / (C * pi_min) at power 1, 1/22 at CIFAR-100-LT ratio 100):
 rejection reads 1/A undecoded records; interleave one, but keeps one reader a class, each of which scans the whole set
-for its class, and cycles through a class before it repeats an image, where the others draw with replacement.
+for its class, and cycles through a class before it repeats an image. In rejection each pass over the set offers every
+image once, so the rarest class is taken whole; index draws (`train_stream`) are with replacement.
 """
 
 import numpy as np

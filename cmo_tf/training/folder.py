@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 
 from cmo_tf import config as configuration
 from cmo_tf import flagfile
@@ -37,6 +38,13 @@ def open_run(run_dir: str):
     except OSError as error:
         raise UserError(f"--run_dir={run_dir}: cannot be written ({error.strerror}); name another folder") from None
     return lock
+
+
+def close_run(run_dir: str, lock) -> None:
+    """Releases the lock; a folder that holds nothing but it, since the run failed before it began, goes too."""
+    lock.release()
+    if os.path.isdir(run_dir) and set(os.listdir(run_dir)) <= {".lock"}:
+        shutil.rmtree(run_dir)
 
 
 def write_flags(run_dir: str, config) -> None:

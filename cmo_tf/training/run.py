@@ -31,7 +31,7 @@ def train(config, run_dir: str) -> dict:
         make_repeatable(config)
         return Run(config, run_dir).go()
     finally:
-        lock.release()
+        folder.close_run(run_dir, lock)
 
 
 def make_repeatable(config) -> None:
