@@ -132,7 +132,8 @@ def test_throughput(capsys):
     for name in ("pad4_flip", "autoaug_cutout", "long"):
         policy = create(name)
         step = tf.function(lambda number, policy=policy: run(policy, batch, policy.draw(tf.stack([number, 1]), 128)))
-        step(tf.constant(0, tf.int64))
+        images = step(tf.constant(0, tf.int64))
+        assert images.shape == batch.shape and images.dtype == tf.uint8
         started = time.process_time()
         for number in range(3):
             step(tf.constant(number, tf.int64))
