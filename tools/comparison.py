@@ -20,6 +20,9 @@ def show(table: list[dict], name: str, extra: list[str], seeds: list[int], out: 
     note = (f"Ours: last epoch, mean and standard deviation over seeds {', '.join(map(str, seeds))}; the difference is "
             f"ours minus printed. Best: best epoch on the test set, which is what the printed figures most likely are. "
             f"Flags beside the rows': {' '.join(extra) or 'none'}.")
+    if any(row["elsewhere"] for row in table):
+        note += (" The rows were run on other data than printed, so accuracies and their difference compare nothing; "
+                 "what can be compared is the gain over the first row with the same data.")
     plot = _alpha_plot(table) if len({row["alpha"] for row in table}) > 2 else None
     if plot:
         write_atomically(os.path.join(out, "alpha.svg"), plot)
@@ -30,19 +33,32 @@ def show(table: list[dict], name: str, extra: list[str], seeds: list[int], out: 
 
 def _cells(table):
     shown = [c for c in COLUMNS if any(c in row["printed"] or c in row["ours"] for row in table)]
-    header = ["data", "method"]
+    moved = any(row["elsewhere"] for row in table)
+    header = ["printed for", *(["run on"] if moved else []), "method"]
     for column in shown:
         header += [f"{column} printed", f"{column} ours", "diff"]
     lines = []
     for row in table:
-        line = [row["data"], row["title"]]
+        line = [row["data"], *([row["elsewhere"] or row["data"]] if moved else []), row["title"]]
         for column in shown:
             printed, ours = row["printed"].get("med" if column == "medium" else column), row["ours"].get(column)
             line += ["" if printed is None else f"{printed:.1f}", _mean(ours),
                      f"{ours[0] - printed:+.1f}" if ours and printed is not None else ""]
+        if moved:
+            line += _gains(row, table)
         lines.append([*line, "" if row["best"] is None else f"{row['best']:.1f}",
                       "" if row["seconds"] is None else f"{row['seconds']:.0f}"])
-    return [*header, "best all", "seconds"], lines
+    return [*header, *(["gain printed", "gain ours"] if moved else []), "best all", "seconds"], lines
+
+
+def _gains(row, table):
+    """Printed and own gain in all-class accuracy over the first row with the same data."""
+    first = next(other for other in table if other["data"] == row["data"])
+    if first is row:
+        return ["", ""]
+    printed = [r["printed"].get("all") for r in (first, row)]
+    ours = [r["ours"].get("all", [None])[0] for r in (first, row)]
+    return ["" if None in pair else f"{pair[1] - pair[0]:+.1f}" for pair in (printed, ours)]
 
 
 def _mean(ours):

@@ -1,6 +1,6 @@
 """Runs the rows of a paper table and prints ours beside the paper's: terminal, Markdown, HTML.
 
-    python tools/reproduce.py --table=3 --seeds=0,1 [--jobs=1] [--dry_run] [--out=DIR] [FLAGS OF cmo_tf.main]
+    python tools/reproduce.py --table=3 --seeds=0,1 [--jobs=1] [--without=TEXT] [--dry_run] [--out=DIR] [FLAGS...]
     python tools/reproduce.py --table=3 --seeds=0,1 --dataset=digits --imbalance_ratio=20 --model=resnet20 --epochs=30
 
 The rows are the files of flags/table<N>/ (flags/supp_table<N>/ for --table=S<N>, flags/supp_figure<N>/ for
@@ -37,13 +37,15 @@ IMAGES_PER_SECOND = 250.0  # ResNet-32, 32x32, two cores; replaced by the median
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A row of a table: its title and data, the printed figures, the flags and the Config they make."""
+    """A row of a table: its title and data, the printed figures, the flags, the Config they make, and the data that
+    it is run on if flags behind the row's say another set than printed."""
 
     title: str
     data: str
     printed: dict
     arguments: tuple
     config: object
+    elsewhere: str
 
     @property
     def key(self) -> str:
@@ -64,18 +66,33 @@ def table_folder(table: str) -> str:
     return folder
 
 
-def read_rows(folder: str, extra: list[str]) -> list[Row]:
-    """The rows of a folder, in the order of their file names. A UserError names a file without a proper first line."""
+def read_rows(folder: str, extra: list[str], without: str | None = None) -> list[Row]:
+    """The rows of a folder, in the order of their file names, but for those whose title holds `without` (any case).
+
+    A UserError names a file without a proper first line.
+    """
     rows = []
     for path in sorted(glob.glob(os.path.join(folder, "*.cfg"))):
         with open(path, encoding="utf-8") as file:
             parts = [p.strip() for p in file.readline().lstrip("# ").split("|")]
         if len(parts) < 4:
             raise UserError(f"{path}:1: the first line is '# table | data | method | all=... [many=... ...]'")
+        if without and without.lower() in parts[2].lower():
+            continue
         printed = {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", parts[3])}
         arguments = (*flagfile.read(path), *extra)
-        rows.append(Row(parts[2], parts[1], printed, arguments, configuration.parse(list(arguments))[0]))
+        own, config = (configuration.parse(list(a))[0] for a in (flagfile.read(path), arguments))
+        rows.append(Row(parts[2], parts[1], printed, arguments, config, _elsewhere(own, config)))
     return rows
+
+
+def _elsewhere(own, config) -> str:
+    """The data of a run in words, where it is not what the row's own flags say."""
+    data = ("dataset", "imbalance_ratio", "max_per_class", "image_size")
+    if all(getattr(own, name) == getattr(config, name) for name in data):
+        return ""
+    ratio = f" ratio {config.imbalance_ratio:g}" if config.imbalance_ratio else ""
+    return config.dataset + ratio + (f", at most {config.max_per_class} a class" if config.max_per_class else "")
 
 
 def run_dir(runs: str, row: Row, seed: int) -> str:
@@ -147,7 +164,7 @@ def compare(rows: list[Row], seeds: list[int], runs: str) -> list[dict]:
                 ours[column] = (statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None,
                                 len(values))
         best = [f["best"]["accuracy"]["all"] for f in found if f["best"]]
-        table.append({"title": row.title, "data": row.data, "printed": row.printed, "ours": ours,
+        table.append({"title": row.title, "data": row.data, "elsewhere": row.elsewhere, "printed": row.printed, "ours": ours,
                       "best": statistics.fmean(best) if best else None, "alpha": row.config.alpha,
                       "seconds": statistics.fmean(f["seconds"] for f in found) if found else None})
     return table
@@ -160,6 +177,7 @@ def main(arguments=None) -> int:
     flags.DEFINE_string("table", None, "3 for the paper's Table 3, S1 for the supplement's Table 1", flag_values=values)
     flags.DEFINE_list("seeds", ["0"], "seeds, separated by commas", flag_values=values)
     flags.DEFINE_integer("jobs", 1, "runs at once", lower_bound=1, flag_values=values)
+    flags.DEFINE_string("without", None, "leave out the rows whose title holds this text", flag_values=values)
     flags.DEFINE_bool("dry_run", False, "list the commands and an estimate of the time", flag_values=values)
     flags.DEFINE_string("runs", "runs", "folder of the run folders", flag_values=values)
     flags.DEFINE_string("out", None, "folder for table.md and table.html", flag_values=values)
@@ -169,7 +187,7 @@ def main(arguments=None) -> int:
         if not values.table:
             raise UserError("--table: name one, such as --table=3 or --table=S1")
         extra = [a for a in arguments if a not in own]
-        rows, seeds = read_rows(table_folder(values.table), extra), [int(s) for s in values.seeds]
+        rows, seeds = read_rows(table_folder(values.table), extra, values.without), [int(s) for s in values.seeds]
         jobs = [(row, run_dir(values.runs, row, seed), seed) for seed in seeds for row in rows]
         if values.dry_run:
             for row, folder, seed in jobs:
