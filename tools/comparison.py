@@ -26,29 +26,41 @@ def show(table: list[dict], name: str, extra: list[str], seeds: list[int], out: 
     plot = _alpha_plot(table) if len({row["alpha"] for row in table}) > 2 else None
     if plot:
         write_atomically(os.path.join(out, "alpha.svg"), plot)
-    write_atomically(os.path.join(out, "table.md"), _markdown(f"Table {name}", note, header, lines, bool(plot)))
-    write_atomically(os.path.join(out, "table.html"), _html(f"Table {name}", note, header, lines, plot))
+    write_atomically(os.path.join(out, "table.md"), _markdown(_title(name), note, header, lines, bool(plot)))
+    write_atomically(os.path.join(out, "table.html"), _html(_title(name), note, header, lines, plot))
     print(os.path.join(out, "table.html"))
+
+
+def _title(name):
+    """"3" -> Table 3, "S1" -> Supplement, Table 1, "F1" -> Supplement, Figure 1."""
+    kind = {"S": "Supplement, Table ", "F": "Supplement, Figure "}.get(name[0].upper())
+    return kind + name[1:] if kind else f"Table {name}"
 
 
 def _cells(table):
     shown = [c for c in COLUMNS if any(c in row["printed"] or c in row["ours"] for row in table)]
     moved = any(row["elsewhere"] for row in table)
     header = ["printed for", *(["run on"] if moved else []), "method"]
+    printed_for = {c for c in shown if any(_printed(row, c) is not None for row in table)}
     for column in shown:
-        header += [f"{column} printed", f"{column} ours", "diff"]
+        header += [f"{column} printed", f"{column} ours", "diff"] if column in printed_for else [f"{column} ours"]
     lines = []
     for row in table:
         line = [row["data"], *([row["elsewhere"] or row["data"]] if moved else []), row["title"]]
         for column in shown:
-            printed, ours = row["printed"].get("med" if column == "medium" else column), row["ours"].get(column)
-            line += ["" if printed is None else f"{printed:.1f}", _mean(ours),
+            printed, ours = _printed(row, column), row["ours"].get(column)
+            cells = ["" if printed is None else f"{printed:.1f}", _mean(ours),
                      f"{ours[0] - printed:+.1f}" if ours and printed is not None else ""]
+            line += cells if column in printed_for else cells[1:2]
         if moved:
             line += _gains(row, table)
         lines.append([*line, "" if row["best"] is None else f"{row['best']:.1f}",
                       "" if row["seconds"] is None else f"{row['seconds']:.0f}"])
     return [*header, *(["gain printed", "gain ours"] if moved else []), "best all", "seconds"], lines
+
+
+def _printed(row, column):
+    return row["printed"].get("med" if column == "medium" else column)
 
 
 def _gains(row, table):
@@ -76,14 +88,15 @@ def _markdown(title, note, header, lines, plotted):
 
 
 def _html(title, note, header, lines, plot):
+    named = header.index("method") + 1
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
     return (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
             f"<title>{html.escape(title)}</title><style>:root{{color-scheme:light dark}}body{{font:16px/1.5 system-ui,"
             f"sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}}div{{overflow-x:auto}}table{{border-collapse:"
             f"collapse;font-variant-numeric:tabular-nums}}td,th{{padding:.3rem .7rem;border-bottom:1px solid #8884;"
-            f"text-align:right;white-space:nowrap}}td:nth-child(-n+2),th:nth-child(-n+2){{text-align:left}}svg{{max-width:"
-            f"100%;height:auto}}</style><h1>{html.escape(title)}</h1><p>{html.escape(note)}</p><div><table><thead><tr>"
+            f"text-align:right;white-space:nowrap}}td:nth-child(-n+{named}),th:nth-child(-n+{named}){{text-align:left}}"
+            f"svg{{width:36rem;max-width:100%;height:auto}}</style><h1>{html.escape(title)}</h1><p>{html.escape(note)}</p><div><table><thead><tr>"
             f"{head}</tr></thead><tbody>{body}</tbody></table></div>{plot or ''}</html>\n")
 
 

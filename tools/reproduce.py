@@ -164,8 +164,8 @@ def compare(rows: list[Row], seeds: list[int], runs: str) -> list[dict]:
                 ours[column] = (statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None,
                                 len(values))
         best = [f["best"]["accuracy"]["all"] for f in found if f["best"]]
-        table.append({"title": row.title, "data": row.data, "elsewhere": row.elsewhere, "printed": row.printed, "ours": ours,
-                      "best": statistics.fmean(best) if best else None, "alpha": row.config.alpha,
+        table.append({"title": row.title, "data": row.data, "elsewhere": row.elsewhere, "printed": row.printed,
+                      "ours": ours, "best": statistics.fmean(best) if best else None, "alpha": row.config.alpha,
                       "seconds": statistics.fmean(f["seconds"] for f in found) if found else None})
     return table
 
