@@ -24,8 +24,12 @@ class Registry(Mapping):
         self._places = dict(places)
 
     def __getitem__(self, name: str):
-        module, attribute = self._places[self.check(name)].split(":")
+        module, attribute = self.place(name).split(":")
         return getattr(importlib.import_module(module), attribute)
+
+    def place(self, name: str) -> str:
+        """"module:attribute" of an entry, without importing it."""
+        return self._places[self.check(name)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

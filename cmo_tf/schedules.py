@@ -11,6 +11,7 @@ SCHEDULES = Registry(
         "step": "cmo_tf.schedules:step_schedule",
         "cosine": "cmo_tf.schedules:cosine_schedule",
         "cosine_ahead": "cmo_tf.schedules:cosine_ahead_schedule",
+        "cosine_from_peak": "cmo_tf.schedules:cosine_from_peak_schedule",
     },
     flag="schedule",
 )
@@ -69,6 +70,20 @@ def cosine_ahead_schedule(epoch, *, base_lr, epochs, warmup_epochs=0, warmup_sta
         return _warmup(epoch, base_lr, warmup_epochs, warmup_start)
     progress = (epoch + 1 - warmup_epochs) / (epochs - warmup_epochs)
     return base_lr * (1.0 + math.cos(math.pi * progress)) / 2.0
+
+
+def cosine_from_peak_schedule(epoch, *, base_lr, epochs, warmup_epochs=10, warmup_start=0.0) -> float:
+    """Linear warm-up as in `step_schedule`, then half a cosine that starts in the last epoch of the warm-up.
+
+    With w warm-up epochs `base_lr * (1 + cos(pi * (epoch - w + 1) / (epochs - w + 1))) / 2` from epoch w on: the first
+    epoch after the warm-up is decayed already, the last one still learns. The 400-epoch recipe of CMO and PaCo (Cui et
+    al., ICCV 2021) on large images, w = 10.
+    """
+    _check(epoch, epochs, warmup_epochs)
+    if epoch < warmup_epochs:
+        return _warmup(epoch, base_lr, warmup_epochs, warmup_start)
+    peak = max(warmup_epochs - 1, 0)
+    return base_lr * (1.0 + math.cos(math.pi * (epoch - peak) / (epochs - peak))) / 2.0
 
 
 def _warmup(epoch, base_lr, warmup_epochs, start):

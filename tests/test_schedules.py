@@ -27,6 +27,13 @@ def test_warm_up_goes_first():
     assert step_schedule(0, base_lr=0.1, epochs=1, warmup_epochs=0) == pytest.approx(0.1)
 
 
+def test_cosine_from_peak():
+    """The official code of the 400-epoch recipes: warm-up `lr * (e + 1) / 10`, then a cosine of `(e - 9) / (E - 9)`."""
+    rates = [SCHEDULES["cosine_from_peak"](e, base_lr=0.02, epochs=400, warmup_epochs=10) for e in range(400)]
+    assert rates[:10] == pytest.approx([0.002 * (e + 1) for e in range(10)])
+    assert rates[10:] == pytest.approx([0.01 * (1 + math.cos(math.pi * (e - 9) / 391)) for e in range(10, 400)])
+
+
 def test_cosine():
     rates = [cosine_schedule(epoch, base_lr=0.1, epochs=20, warmup_epochs=5) for epoch in range(20)]
     assert rates[:6] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.1])

@@ -17,17 +17,30 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from cmo_tf.losses import LOSSES  # noqa: E402
 from cmo_tf.methods import METHODS  # noqa: E402
 from cmo_tf.mixing import MIXERS  # noqa: E402
+from tools import method_figures  # noqa: E402
 
 README = ROOT / "README.md"
 
 
 def methods() -> list[str]:
-    """Rows of `--method`."""
-    rows = ["| `--method` | what it is | stands for | source |", "|---|---|---|---|"]
+    """Rows of `--method`: what it is, what it was checked against, the printed figure, figures measured here."""
+    printed = method_figures.printed()
+    rows = ["| `--method` | what it is | stands for | file | checked against | printed | digits | CIFAR-10-LT |",
+            "|---|---|---|---|---|---|---|---|"]
     for name, method in METHODS.items():
         flags = " ".join(f"`--{key}={_value(value)}`" for key, value in method.flags.items())
-        rows.append(f"| `{name}` | {_cell(method.summary)} | {flags} | {_cell(method.paper)} |")
+        source = f" ({_cell(method.paper)})" if method.paper else ""
+        figures = [printed.get(name, ""), *(method_figures.measured(data, name) for data in ("digits", "cifar10lt"))]
+        rows.append(f"| `{name}` | {_cell(method.summary)}{source} | {flags} | {_file(name, method)} | "
+                    f"{_cell(method.checked)} | {' | '.join(figures)} |")
     return rows
+
+
+def _file(name, method) -> str:
+    """Where a method is written: its own file, or for a combination of flags the loss."""
+    place = METHODS.place(name) if method.stages or not method.flags else LOSSES.place(method.flags["loss"])
+    path = place.partition(":")[0].replace(".", "/") + ".py"
+    return f"[{path.rpartition('/')[2]}]({path})"
 
 
 def classes(registry) -> list[str]:

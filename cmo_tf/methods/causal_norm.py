@@ -40,4 +40,5 @@ class CausalNormTraining(Stage):
 
 
 METHOD = Method({"loss": "ce", "reweight": "none"}, "normalised heads; inference subtracts the effect of momentum",
-                "Tang et al., NeurIPS 2020", lambda config: [CausalNormTraining("causal_norm")])
+                "Tang et al., NeurIPS 2020", lambda config: [CausalNormTraining("causal_norm")],
+                "KaihuaTang/Long-Tailed-Recognition.pytorch 5c916d0")

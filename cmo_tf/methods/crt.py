@@ -32,4 +32,4 @@ def stages(config):
 
 
 METHOD = Method({}, "a new classifier on the frozen trunk, trained on class-aware batches", "Kang et al., ICLR 2020",
-                stages)
+                stages, "facebookresearch/classifier-balancing f162ade")

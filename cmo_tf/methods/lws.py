@@ -28,4 +28,5 @@ def stages(config):
     return [first(config), Scaling("lws", plain_flags(config, "ce", epochs=5, lr=0.2, schedule="cosine_ahead"))]
 
 
-METHOD = Method({}, "a learned scale for each class of a frozen network", "Kang et al., ICLR 2020", stages)
+METHOD = Method({}, "a learned scale for each class of a frozen network", "Kang et al., ICLR 2020", stages,
+                "facebookresearch/classifier-balancing f162ade")

@@ -40,5 +40,7 @@ def stages(config):
 
 
 MISLAS = Method({"loss": "ce", "reweight": "none", "mix": "mixup"},
-                "mixup, then label-aware smoothing of the classifier", "Zhong et al., CVPR 2021", stages)
-LAS = Method({}, "label-aware smoothing as a second stage", "Zhong et al., CVPR 2021", stages)
+                "mixup, then label-aware smoothing of the classifier", "Zhong et al., CVPR 2021", stages,
+                "dvlab-research/MiSLAS 0fc381e")
+LAS = Method({}, "label-aware smoothing as a second stage", "Zhong et al., CVPR 2021", stages,
+             "dvlab-research/MiSLAS 0fc381e")

@@ -105,4 +105,4 @@ def stages(config):
 
 
 METHOD = Method({"loss": "ride", "reweight": "drw"}, "several experts that are made to differ, and a router",
-                "Wang et al., ICLR 2021", stages)
+                "Wang et al., ICLR 2021", stages, "frank-xwang/RIDE-LongTailRecognition ab8be5c")

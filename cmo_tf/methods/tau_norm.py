@@ -64,4 +64,5 @@ def stages(config):
     return [first(config), Normalisation("tau_norm", trains=False)]
 
 
-METHOD = Method({}, "the classifier's weights divided by their norm to the power tau", "Kang et al., ICLR 2020", stages)
+METHOD = Method({}, "the classifier's weights divided by their norm to the power tau", "Kang et al., ICLR 2020", stages,
+                "facebookresearch/classifier-balancing f162ade")

@@ -54,7 +54,7 @@ def plain(network):
     for mode in ("eval", "train"):
         network.train(mode == "train")
         logits = network(x)
-        found |= {f"logits_{mode}": logits.detach().numpy(), f"features_{mode}": features[-1]}
+        found |= {f"logits_{mode}": logits.detach().numpy(), f"features_{mode}": features[-1][:, :256]}
     torch.nn.functional.cross_entropy(logits, torch.tensor([1, 4])).backward()
     wanted = ("conv1.weight", "layer1.0.conv2.weight", "layer3.0.downsample.0.weight", "layer4.0.bn2.weight",
               "fc.weight")
@@ -86,7 +86,7 @@ def experts(network):
     with torch.no_grad():
         outputs = network(torch.tensor(images("x", SHAPE)).double())
     names = {"logits": "output", "experts": "logits", "features": "feat"}
-    return found | {ours: outputs[theirs].numpy() for ours, theirs in names.items()}
+    return found | {ours: outputs[theirs].numpy()[..., :256] for ours, theirs in names.items()}
 
 
 def bbn(source):
@@ -117,7 +117,9 @@ def _load(network):
 
 
 def _prefixed(prefix, arrays):
-    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+    """Arrays under longer names, stored in float32."""
+    return {f"{prefix}/{name}": np.float32(array) if np.asarray(array).dtype == "float64" else array
+            for name, array in arrays.items()}
 
 
 if __name__ == "__main__":
