@@ -59,17 +59,23 @@ def select_indices(labels, counts, seed: int = 0) -> np.ndarray:
 
     Source: the CIFAR-LT selection of LDAM-DRW and CMO.
     """
-    labels = np.asarray(labels)
     rng = np.random.RandomState(seed)
     kept = []
-    for label, count in enumerate(counts):
-        indices = np.flatnonzero(labels == label)
+    for label, (indices, count) in enumerate(zip(rows_by_class(labels, len(counts)), counts, strict=True)):
         if len(indices) < count:
             raise UserError(f"class {label} has {len(indices)} images, the long-tailed split wants {count}: "
                             f"lower --max_per_class to at most what every class can give")
         rng.shuffle(indices)
         kept.append(indices[:count])
     return np.concatenate(kept).astype(np.int64) if kept else np.zeros(0, np.int64)
+
+
+def rows_by_class(labels, num_classes: int) -> list[np.ndarray]:
+    """Ascending indices (n_k,) of each class, in O(N log N) whatever the number of classes."""
+    labels = np.asarray(labels)
+    order = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[order], np.arange(num_classes + 1))
+    return [order[low:high] for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
 
 
 def count_labels(labels, num_classes: int) -> np.ndarray:
@@ -88,15 +94,19 @@ def long_tailed_counts(available, imbalance_ratio: float | None, profile: str = 
     available = [int(n) for n in available]
     if imbalance_ratio is None:
         return [min(n, max_per_class) if max_per_class else n for n in available]
-    head = max(sum(available) // len(available), 1)
-    if max_per_class:
-        head = min(head, max_per_class)
-    while True:
+    def fitting(head):
+        """Counts for this head, None if a class has fewer."""
         counts = class_counts(len(available), head, imbalance_ratio, profile)
-        short = [k for k, (want, have) in enumerate(zip(counts, available, strict=True)) if want > have]
-        if not short or head == 1:
-            return [min(max(want, 1), have) for want, have in zip(counts, available, strict=True)]
-        head -= 1
+        return counts if all(want <= have for want, have in zip(counts, available, strict=True)) else None
+
+    low, high = 1, max(sum(available) // len(available), 1)
+    if max_per_class:
+        high = min(high, max_per_class)
+    while low < high:  # counts grow with the head: halve what is between one that fits and one that does not
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fitting(middle) else (low, middle - 1)
+    counts = class_counts(len(available), low, imbalance_ratio, profile)
+    return [min(max(want, 1), have) for want, have in zip(counts, available, strict=True)]
 
 
 def shot_groups(counts, many_above: int = 100, few_below: int = 20) -> dict[str, np.ndarray]:
@@ -139,9 +149,10 @@ def validation_split(labels, train_indices, fraction: float, seed: int = 0) -> t
     unused[train_indices] = False
     rng = np.random.RandomState(seed + 1)
     train, validation = [], []
+    places, members = rows_by_class(labels[train_indices], num_classes), rows_by_class(labels, num_classes)
     for label in range(num_classes):
-        mine = train_indices[labels[train_indices] == label]
-        spare = rng.permutation(np.flatnonzero(unused & (labels == label)))[:quota]
+        mine = train_indices[places[label]]
+        spare = rng.permutation(members[label][unused[members[label]]])[:quota]
         give = min(quota - len(spare), int(fraction * len(mine)), max(len(mine) - 1, 0))
         train.append(mine[:len(mine) - give])
         validation += [spare, mine[len(mine) - give:]]
