@@ -28,6 +28,25 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
+def tiny_flags(tiny, tmp_path_factory):
+    """Function data set -> flags that bring any recipe on it down to a small network on a small copy of the set."""
+    import big_sets
+
+    trees = tmp_path_factory.mktemp("trees")
+    counts = big_sets.long_tail(6, 12)
+    make = {big_sets.IMAGENET: big_sets.make_imagenet_tree, big_sets.INATURALIST: big_sets.make_inaturalist_tree}
+
+    def flags(dataset):
+        small = ["--model=resnet20", "--batch_size=8", "--nodownload"]
+        if dataset not in make:
+            return [f"--data_dir={tiny}", *small]
+        if not (trees / dataset).exists():
+            make[dataset](trees / dataset, counts)
+        return [f"--data_dir={trees / dataset}", "--image_size=32", *small]
+    return flags
+
+
+@pytest.fixture(scope="package")
 def finished(tmp_path_factory):
     """(folder, how it ended) of the uninterrupted run of SHORT. Nothing may change it."""
     run_dir = tmp_path_factory.mktemp("runs") / "whole"

@@ -10,6 +10,7 @@ from program import ROOT
 from row_steps import two_steps
 
 from cmo_tf import config
+from cmo_tf.methods import METHODS
 
 FILES = sorted((ROOT / "flags").glob("*.cfg"))
 ROWS = [f for f in FILES if "_" in f.stem and not f.stem.endswith("_recipe")]
@@ -26,16 +27,23 @@ def stepped():
     return {}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_every_file_takes_two_steps(path, tiny, stepped):
-    settings, _, _ = config.parse([f"--flagfile={path}", f"--data_dir={tiny}", "--model=resnet20", "--batch_size=8",
-                                   "--nodownload"])
-    key = dataclasses.replace(settings, method="plain")
+def slow_on_large_sets(path):
+    """Recipes for large pictures take long to trace; of each set the plain one is in the fast suite."""
+    large = SETTINGS[path.stem].dataset in ("imagenet_lt", "inaturalist2018")
+    slow = large and path.stem not in ("imagenet_lt_recipe", "inat2018_recipe")
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize("path", [slow_on_large_sets(path) for path in FILES])
+def test_every_file_takes_two_steps(path, tiny_flags, stepped):
+    settings, _, _ = config.parse([f"--flagfile={path}", *tiny_flags(SETTINGS[path.stem].dataset)])
+    key = settings if METHODS[settings.method].stages else dataclasses.replace(settings, method="plain")
     if key not in stepped:
         stepped[key] = two_steps(settings)
     losses, moved = stepped[key]
     assert np.isfinite(losses).all() and min(losses) > 0
-    assert len(moved) > 50 and min(moved) > 0
+    # A branch of BBN rests where its share is 0.
+    assert len(moved) > 50 and (min(moved) > 0 or settings.method == "bbn" and np.mean([m > 0 for m in moved]) > 0.9)
 
 
 @pytest.mark.parametrize("path", ROWS, ids=lambda p: p.stem)

@@ -25,30 +25,32 @@ def settings(name, *others):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_row_is_short_and_starts_with_its_figure(name):
     lines = (ROOT / "flags" / name).read_text().splitlines()
-    assert len(lines) <= 6 and sum(line.startswith("--flagfile=../cifar100lt_") for line in lines) == 1
+    assert len(lines) <= 6 and max(map(len, lines)) <= 120
     table, data, _, figures = (part.strip() for part in lines[0].removeprefix("# ").split("|"))
     number = int(pathlib.Path(name).parent.name[-2:])
     kind = "Supplement" if name.startswith("supp") else "Paper"
     assert re.fullmatch(rf"{kind} (Table|Figure) {number}", table)
     assert re.match(r"all=\d\d\.\d", figures) or figures == "no number is printed"
     found = settings(name)
-    assert data == f"CIFAR-100-LT ratio {found.imbalance_ratio:g}" and found.dataset == "cifar100"
+    stem = {"cifar100": "cifar100lt", "imagenet_lt": "imagenet_lt", "inaturalist2018": "inat2018"}[found.dataset]
+    assert sum(line.startswith(f"--flagfile=../{stem}_") for line in lines) == 1
+    named = f"CIFAR-100-LT ratio {found.imbalance_ratio or 0:g}"
+    assert data == {"imagenet_lt": "ImageNet-LT", "inat2018": "iNaturalist 2018"}.get(stem, named)
     assert config.parse(found.arguments(everything=True))[0] == found
 
 
-def check(name, tiny):
-    losses, moved = two_steps(settings(name, f"--data_dir={tiny}", "--model=resnet20", "--batch_size=8",
-                                       "--nodownload"))
+def check(name, tiny_flags):
+    losses, moved = two_steps(settings(name, *tiny_flags(settings(name).dataset)))
     assert np.isfinite(losses).all()
     assert len(moved) > 50 and np.mean([m > 0 for m in moved]) > 0.9
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_a_kind_of_row_takes_two_steps(name, tiny):
-    check(name, tiny)
+def test_a_kind_of_row_takes_two_steps(name, tiny_flags):
+    check(name, tiny_flags)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(FAST)))
-def test_every_row_takes_two_steps(name, tiny):
-    check(name, tiny)
+def test_every_row_takes_two_steps(name, tiny_flags):
+    check(name, tiny_flags)

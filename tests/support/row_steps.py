@@ -17,7 +17,7 @@ def images(**flags):
 def two_steps(settings):
     """(losses, largest change of each trained variable) of two steps of the first stage, in its mixing window."""
     from cmo_tf.training import build, course
-    names = ("dataset", "data_dir", "imbalance_ratio", "augment", "val_fraction", "max_per_class")
+    names = ("dataset", "data_dir", "imbalance_ratio", "augment", "val_fraction", "max_per_class", "image_size")
     found = images(**{name: getattr(settings, name) for name in names})
     leg = course.legs(settings, len(found.train))[0]
     model = leg.stage.classifier(build, leg.config, found, None)
