@@ -1,4 +1,8 @@
-"""Named methods (`--method`): combinations of flags, and later what needs more than a mixer and a loss."""
+"""Named methods (`--method`): combinations of flags, and what needs more than a mixer and a loss.
+
+Methods that learn to weigh or draw by a balanced set, and those that generate images, have their place here too: a file
+each, with a Stage whose classifier has a `train_step` of its own or whose stream brings the second batch.
+"""
 
 from cmo_tf.registry import Registry
 
@@ -20,6 +24,9 @@ METHODS = Registry("method", {
     "tau_norm": "cmo_tf.methods.tau_norm:METHOD",
     "mislas": "cmo_tf.methods.mislas:MISLAS",
     "las": "cmo_tf.methods.mislas:LAS",
+    "fsa": "cmo_tf.methods.fsa:METHOD",
+    "smote": "cmo_tf.methods.smote:SMOTE",
+    "borderline_smote": "cmo_tf.methods.smote:BORDERLINE",
     "bbn": "cmo_tf.methods.bbn:METHOD",
     "causal_norm": "cmo_tf.methods.causal_norm:METHOD",
     "paco": "cmo_tf.methods.paco:METHOD",

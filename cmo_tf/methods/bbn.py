@@ -6,7 +6,8 @@ are weighed by a and 1 - a: `loss = a CE(z, y) + (1 - a) CE(z, y_r)`, where a fa
 the epoch. In evaluation both branches see the same image. With a mixer, the images of P are mixed before they reach
 their branch, and the first term is the mixed loss.
 
-`--model=resnet32` and `--model=resnet32_128` are the same here: the network with two branches.
+`--model=resnet32` and `--model=resnet32_128` are the same here: the network with two branches; so are `resnet50` and
+`resnet50_4096`.
 """
 
 from dataclasses import replace
@@ -44,14 +45,15 @@ class BranchTraining:
         images = (preprocess(mixed[name]) if preprocess else mixed[name] for name in ("image", "image_r"))
         return self._in_training(*images, self.share)
 
-    def _loss(self, mixed, outputs, sample_weight):
-        first = super()._loss(mixed, outputs, sample_weight)
+    def _terms(self, mixed, outputs, sample_weight):
+        first = super()._terms(mixed, outputs, sample_weight)
         if "label_r" not in mixed:  # evaluation
             return first
         reversed_one = {**mixed, "label": mixed["label_r"], "label_q": mixed["label_r"],
                         "lam": mixed["lam"] * 0.0 + 1.0}
-        second = super()._loss(reversed_one, outputs, sample_weight)
-        return tuple(self.share * p + (1.0 - self.share) * r for p, r in zip(first, second, strict=True))
+        second = super()._terms(reversed_one, outputs, sample_weight)
+        shares = (self.share, first), (1.0 - self.share, second)
+        return [(share * numerator, denominator) for share, terms in shares for numerator, denominator in terms]
 
 
 class Bilateral(Stage):
@@ -83,12 +85,14 @@ class Bilateral(Stage):
 
 
 def _two_branches(name):
-    wanted = name if name.endswith("_128") else f"{name}_128"
-    if wanted not in MODELS:
+    forms = [n for n in MODELS if n.endswith(("_128", "_4096"))]
+    wanted = next((form for form in forms if name in (form, form.rpartition("_")[0])), None)
+    if wanted is None:
         raise UserError(f"--model={name}: has no form with two branches for --method=bbn; there are "
-                        + ", ".join(n for n in MODELS if n.endswith("_128")))
+                        + ", ".join(forms))
     return wanted
 
 
 METHOD = Method({"loss": "ce", "reweight": "none"}, "two branches, one on the reversed distribution",
-                "Zhou et al., CVPR 2020", lambda config: [Bilateral("bbn")])
+                "Zhou et al., CVPR 2020", lambda config: [Bilateral("bbn")],
+                "megvii-research/BBN 7992e90")

@@ -102,4 +102,4 @@ def _check(config):
 
 METHOD = Method({"loss": "paco", "reweight": "none", "mix": "none", "drop_remainder": True},
                 "contrast with class centres, a momentum encoder and a queue", "Cui et al., ICCV 2021",
-                lambda config: [Contrast("paco")])
+                lambda config: [Contrast("paco")], "dvlab-research/Parametric-Contrastive-Learning fe56535")

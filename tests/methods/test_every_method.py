@@ -1,4 +1,5 @@
-"""Every method from end to end: trains, is stopped and resumes, saves, exports, and is no worse than it should be.
+"""Every method from end to end: trains and is no worse than it should be; on the digits it is also stopped and resumes,
+saves and exports.
 
 The rows and their flags are those of docs/results/methods/queue.txt.
 """
@@ -67,7 +68,8 @@ def steps_into_the_last_stage(flags):
 def test_a_method_from_end_to_end(name, runs, cifar10, plain, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     flags, run_dir = arguments(name, cifar10), runs / name
-    if not (run_dir / "results.json").exists():
+    digits = name.startswith("digits_")
+    if digits and not (run_dir / "results.json").exists():
         stop = steps_into_the_last_stage(flags)
         assert program(*flags, f"--max_steps={stop}", f"--run_dir={run_dir}").code == 0
         found = finish(name, runs, cifar10)
@@ -75,9 +77,10 @@ def test_a_method_from_end_to_end(name, runs, cifar10, plain, tmp_path, monkeypa
     found = finish(name, runs, cifar10)
     figure, expected = found["accuracy"]["all"], plain(name.split("_")[0])
     print(f"{name}: {shlex.join(ROWS[name][1:])}: all {figure:.2f}, cross-entropy {expected:.2f}")
-    check_evaluation(run_dir, figure)
-    check_export(run_dir, tmp_path)
-    pasted = name.startswith("digits") and "--mix=cmo" in flags
+    if digits:
+        check_evaluation(run_dir, figure)
+        check_export(run_dir, tmp_path)
+    pasted = digits and "--mix=cmo" in flags
     assert figure >= (SHARE_OF_PASTED_DIGITS if pasted else SHARE) * expected
 
 

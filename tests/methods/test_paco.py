@@ -97,7 +97,7 @@ def trained(official):
         before = [v.numpy() for v in model.trainable_variables]
         with tf.GradientTape() as tape:
             mixed = model._mix({k: tf.constant(v) for k, v in batch.items()})
-            value = model._loss(mixed, model._forward(mixed), None)[0]
+            value = model._share(mixed, model._forward(mixed), None)
         gradients = tape.gradient(value, model.trainable_variables)
         model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         steps.append({"loss": float(value), "query": logged[-1].numpy(), "queue": model.queue.numpy(),

@@ -111,3 +111,37 @@ def _accuracy(folder, method, *arguments):
     ended = program(*WHOLE, f"--method={method}", *arguments, f"--run_dir={run_dir}")
     assert ended.code == 0, ended.err
     return read_results(str(run_dir))["accuracy"]["all"]
+
+
+def check_second_stage_resumes(method, *arguments):
+    """Two steps of a second stage that starts anew from what a checkpoint holds after two equal the third and fourth
+    of one go, to the bit. Returns the model."""
+    import tensorflow as tf
+
+    from cmo_tf import models
+    from cmo_tf.methods import METHODS
+    from cmo_tf.methods.stage import stages_of
+    from cmo_tf.training import build, course, state
+    tf.config.experimental.enable_op_determinism()
+    config, data = settings(method, *arguments)
+
+    def stage(seed):
+        """The second stage on a first one's network; on resuming its weights are any."""
+        leg = course.legs(config, len(data.train))[1]
+        network = models.create(config.model, data.num_classes, data.image_shape, seed=seed)
+        return leg, leg.stage.classifier(build, leg.config, data, network)
+
+    def two_steps(leg, model, start):
+        stream = leg.stage.stream(build, leg.config, data, leg.timeline, start)
+        model.fit(stream, steps_per_epoch=2, verbose=0)
+        return state.arrays(model)
+    assert len(stages_of(METHODS[method], config)) == 2
+    leg, model = stage(1)
+    middle, end = two_steps(leg, model, 0), two_steps(leg, model, 2)
+    leg, model = stage(2)
+    state.restore(model, middle)
+    again = two_steps(leg, model, 2)
+    for name, other in zip(end, again, strict=True):
+        np.testing.assert_array_equal(end[name], again[other], err_msg=name)
+    assert any(np.any(end[name] != middle[name]) for name in end)
+    return model
