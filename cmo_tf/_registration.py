@@ -14,6 +14,7 @@ PACKAGE = "cmo_tf"
 # Every class of ours that is registered with keras; a test compares this table with the decorators.
 CLASSES = {
     "BalancedSoftmax": "cmo_tf.losses.balanced_softmax",
+    "BatchNorm": "cmo_tf.models.batch_norm",
     "CMO": "cmo_tf.mixing.cmo",
     "CMOBack": "cmo_tf.mixing.cmo_back",
     "CMOMinor": "cmo_tf.mixing.cmo_minor",
@@ -25,6 +26,7 @@ CLASSES = {
     "ExpertAssignment": "cmo_tf.losses.ride_router",
     "Focal": "cmo_tf.losses.focal",
     "FocalSigmoid": "cmo_tf.losses.focal_sigmoid",
+    "GroupedConv2D": "cmo_tf.models.grouped",
     "InfluenceBalanced": "cmo_tf.losses.influence_balanced",
     "LADE": "cmo_tf.losses.lade",
     "LDAM": "cmo_tf.losses.ldam",

@@ -1,9 +1,11 @@
 """Networks: images -> logits. Names are known without importing keras."""
 
 from cmo_tf.errors import UserError
+from cmo_tf.models.applications import PREFIX, Networks
 from cmo_tf.registry import Registry
 
-MODELS = Registry(
+# Beside these, keras:NAME is any backbone of keras.applications.
+MODELS = Networks(
     "model",
     {
         "resnet20": "cmo_tf.models.resnet_cifar:resnet20",
@@ -13,6 +15,13 @@ MODELS = Registry(
         "resnet110": "cmo_tf.models.resnet_cifar:resnet110",
         "resnet20_128": "cmo_tf.models.bbn:resnet20_128",
         "resnet32_128": "cmo_tf.models.bbn:resnet32_128",
+        "resnet10": "cmo_tf.models.resnet:resnet10",
+        "resnet50": "cmo_tf.models.resnet:resnet50",
+        "resnet101": "cmo_tf.models.resnet:resnet101",
+        "resnet152": "cmo_tf.models.resnet:resnet152",
+        "wide_resnet50_2": "cmo_tf.models.resnet:wide_resnet50_2",
+        "resnext50_32x4d": "cmo_tf.models.resnet:resnext50_32x4d",
+        "resnet50_4096": "cmo_tf.models.bbn:resnet50_4096",
     },
     flag="model",
 )
@@ -26,6 +35,12 @@ EXPERT_MODELS = Registry(
         "resnet44": "cmo_tf.models.ride:resnet44",
         "resnet56": "cmo_tf.models.ride:resnet56",
         "resnet110": "cmo_tf.models.ride:resnet110",
+        "resnet10": "cmo_tf.models.ride_resnet:resnet10",
+        "resnet50": "cmo_tf.models.ride_resnet:resnet50",
+        "resnet101": "cmo_tf.models.ride_resnet:resnet101",
+        "resnet152": "cmo_tf.models.ride_resnet:resnet152",
+        "wide_resnet50_2": "cmo_tf.models.ride_resnet:wide_resnet50_2",
+        "resnext50_32x4d": "cmo_tf.models.ride_resnet:resnext50_32x4d",
     },
     flag="model",
 )
@@ -43,7 +58,7 @@ def create(name, num_classes, input_shape=(32, 32, 3), head="linear", features=F
     """Builds a network from normalised images to logits.
 
     Args:
-        name: an entry of `MODELS`.
+        name: an entry of `MODELS`, or keras:NAME.
         num_classes: C.
         input_shape: (height, width, channels) of one image.
         head: "linear" (logits) or "normed" (cosines in [-1, 1], unscaled: the scale is the loss's).
@@ -63,6 +78,15 @@ def create(name, num_classes, input_shape=(32, 32, 3), head="linear", features=F
     if head_bias is not None:
         _fill_bias(network.layers[-1], head_bias)
     return _with_features(network) if features else network
+
+
+def preprocess(name):
+    """The layer from raw pixels 0..255 to what the network of `create(name)` takes, for those that were trained with
+    constants of their own (keras:NAME); None for networks that take pixels normalised by the set's constants."""
+    if not name.startswith(PREFIX):
+        return None
+    from cmo_tf.models import backbones
+    return backbones.preprocess(name.removeprefix(PREFIX))
 
 
 def create_experts(name, num_classes, input_shape=(32, 32, 3), experts=3, reduced=True, scale=30.0, seed=None):

@@ -1,4 +1,5 @@
-"""The two-branch ResNet of BBN (Zhou et al., CVPR 2020) for small images, also a plain backbone of 128 features.
+"""The two-branch ResNets of BBN (Zhou et al., CVPR 2020), for small images and for large ones; also plain backbones of
+128 and 4096 features.
 
 Layers carry the names of the PyTorch modules (`cb_block.conv1`), so that weights map by name.
 """
@@ -9,7 +10,9 @@ import keras
 from keras import layers
 
 from cmo_tf.errors import UserError
-from cmo_tf.models.heads import classifier
+from cmo_tf.models.heads import classifier, uniform_linear
+from cmo_tf.models.resnet import RESNET50
+from cmo_tf.models.resnet_blocks import block, trunk
 from cmo_tf.models.resnet_cifar import basic_block, check_depth, check_shape, resnet_trunk
 
 BRANCHES = ("cb_block", "rb_block")
@@ -26,13 +29,29 @@ def two_branch_resnet(depth, num_classes, input_shape=(32, 32, 3), head="linear"
     check_shape(num_classes, input_shape)
     images = keras.Input(tuple(input_shape), name="image")
     shared = resnet_trunk(images, depth, seed, last_blocks=(depth - 2) // 6 - 1)
-    pooled = []
-    for name in BRANCHES:
-        branch = basic_block(shared, 64, 1, name, seed)
-        pooled.append(layers.GlobalAveragePooling2D(dtype="float32", name=f"{name}.pool")(branch))
-    features = layers.Concatenate(dtype="float32", name="features")(pooled)
+    features = _branches(lambda name: basic_block(shared, 64, 1, name, seed))
     logits = classifier(features, num_classes, head, name="linear", seed=seed)
     return keras.Model(images, logits, name=f"resnet{depth}_128")
+
+
+def two_branch_large_resnet(name, layout, num_classes, input_shape=(224, 224, 3), head="linear", seed=None):
+    """The ResNet of a `resnet_blocks.Layout` whose last block exists twice: 4096 features; the rest as above.
+
+    The official one leaves the initial weights of all its layers to PyTorch, and so does this one.
+    """
+    check_shape(num_classes, input_shape)
+    layout = layout._replace(blocks=(*layout.blocks[:3], layout.blocks[3] - 1), initial="default")
+    images = keras.Input(tuple(input_shape), name="image")
+    shared = trunk(images, layout, seed)
+    features = _branches(lambda branch: block(shared, layout, layout.planes * 8, branch, seed))
+    logits = classifier(features, num_classes, head, name="linear", seed=seed, dense=uniform_linear)
+    return keras.Model(images, logits, name=name)
+
+
+def _branches(make):
+    """Pooled features of both branches, side by side; `make` is a function name -> last feature map."""
+    pooled = [layers.GlobalAveragePooling2D(dtype="float32", name=f"{name}.pool")(make(name)) for name in BRANCHES]
+    return layers.Concatenate(dtype="float32", name="features")(pooled)
 
 
 class TwoBranches:
@@ -64,3 +83,4 @@ class TwoBranches:
 
 resnet20_128 = partial(two_branch_resnet, 20)
 resnet32_128 = partial(two_branch_resnet, 32)
+resnet50_4096 = partial(two_branch_large_resnet, "resnet50_4096", RESNET50)

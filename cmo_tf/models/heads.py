@@ -14,29 +14,44 @@ def layer_seed(seed: int | None, name: str) -> int | None:
     return None if seed is None else zlib.crc32(f"{seed}/{name}".encode()) & 0x7FFFFFFF
 
 
-def classifier(features, num_classes: int, head: str, name: str, seed: int | None = None):
+def classifier(features, num_classes: int, head: str, name: str, seed: int | None = None, dense=None):
     """Logits (B, C), float32 whatever the policy, from float features (B, D).
 
-    "linear" draws its kernel as the CIFAR ResNets do, N(0, 2 / D) untruncated, and its bias as PyTorch does,
-    U(-1/sqrt(D), 1/sqrt(D)); "normed" is `NormedLinear`.
+    "linear" is the layer that the function `dense` makes, `linear` or `uniform_linear`; "normed" is `NormedLinear`.
     """
     if head == "linear":
-        return linear(num_classes, features.shape[-1], name, seed)(features)
+        return (dense or linear)(num_classes, features.shape[-1], name, seed)(features)
     if head == "normed":
         return NormedLinear(num_classes, seed=layer_seed(seed, f"{name}.weight"), name=name)(features)
     raise UserError(f"head {head!r}: there are 'linear' and 'normed'")
 
 
 def linear(units: int, width: int, name: str, seed: int | None = None):
-    """The layer of the "linear" head, for features (B, width)."""
+    """A dense layer for features (B, width) as the CIFAR ResNets draw theirs: kernel N(0, 2 / width) untruncated, bias
+    as in `uniform_linear`."""
+    return uniform_linear(units, width, name, seed, kernel=he_normal(layer_seed(seed, f"{name}.weight")))
+
+
+def uniform_linear(units: int, width: int, name: str, seed: int | None = None, kernel=None):
+    """A dense layer for features (B, width) as PyTorch's `nn.Linear` starts: kernel (unless it is given) and bias
+    U(-1/sqrt(width), 1/sqrt(width))."""
     bound = 1.0 / math.sqrt(width)
-    return keras.layers.Dense(
-        units,
-        kernel_initializer=he_normal(layer_seed(seed, f"{name}.weight")),
-        bias_initializer=keras.initializers.RandomUniform(-bound, bound, layer_seed(seed, f"{name}.bias")),
-        dtype="float32",
-        name=name,
-    )
+
+    def uniform(part):
+        return keras.initializers.RandomUniform(-bound, bound, layer_seed(seed, f"{name}.{part}"))
+    return keras.layers.Dense(units, kernel_initializer=kernel or uniform("weight"), bias_initializer=uniform("bias"),
+                              dtype="float32", name=name)
+
+
+def linear_of(network):
+    """The function `linear` or `uniform_linear` that makes dense layers as the family of a network has them.
+
+    The small-image ResNets draw all their layers alike, which "conv1" shows; others leave dense layers to PyTorch.
+    """
+    first = next((layer for layer in network.layers if layer.name == "conv1"), None)
+    if first is None or {**first.kernel_initializer.get_config(), "seed": None} == he_normal().get_config():
+        return linear
+    return uniform_linear
 
 
 def he_normal(seed: int | None = None):

@@ -1,18 +1,17 @@
 """The networks of PaCo: a classifier with a projection beside it, and the key encoder that follows it."""
 
-import math
-
 import keras
 from keras import layers, ops
 
 from cmo_tf.errors import UserError
-from cmo_tf.models.heads import he_normal, layer_seed, unit_norm
+from cmo_tf.models.heads import layer_seed, linear_of, uniform_linear, unit_norm
 
 
 def with_plain_head(network, num_classes, seed=None):
     """The network with a linear classifier on its layer "features" that starts as PyTorch's `nn.Linear` does."""
     features = network.get_layer("features").output
-    return keras.Model(network.input, _linear(features, num_classes, "linear", seed), name=network.name)
+    logits = uniform_linear(num_classes, features.shape[-1], "linear", seed)(features)
+    return keras.Model(network.input, logits, name=network.name)
 
 
 def with_projection(network, dim, seed=None):
@@ -21,10 +20,11 @@ def with_projection(network, dim, seed=None):
     if "features" not in {layer.name for layer in network.layers}:
         raise UserError(f"--init_from: its network {network.name} has no layer of pooled features to project")
     features = network.get_layer("features").output
-    x = _linear(features, features.shape[-1], "fc.0", seed)
+    width = features.shape[-1]
+    x = uniform_linear(width, width, "fc.0", seed)(features)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="fc.1")(x)
     x = layers.Activation("relu", name="fc.2")(x)
-    query = _linear(x, dim, "fc.3", seed, kernel=he_normal(layer_seed(seed, "fc.3.weight")))
+    query = linear_of(network)(dim, width, "fc.3", seed)(x)
     return keras.Model(network.input, {"logits": network.output, "query": query}, name=f"{network.name}_query")
 
 
@@ -60,12 +60,3 @@ def enqueue(queue, place, rows):
     """The queue (K, ...) with `rows` (B, ...) at `place`."""
     at = ops.arange(ops.shape(rows)[0], dtype="int32") + place
     return ops.scatter_update(queue, at[:, None], rows)
-
-
-def _linear(x, units, name, seed, kernel=None):
-    bound = 1.0 / math.sqrt(x.shape[-1])
-
-    def uniform(part):
-        return keras.initializers.RandomUniform(-bound, bound, seed=layer_seed(seed, f"{name}.{part}"))
-    return layers.Dense(units, kernel_initializer=kernel or uniform("weight"), bias_initializer=uniform("bias"),
-                        dtype="float32", name=name)(x)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from cmo_tf.models.heads import linear, unit_norm
+from cmo_tf.models.heads import linear_of, unit_norm
 from cmo_tf.models.ride import parts
 
 HIDDEN = 16
@@ -32,6 +32,7 @@ def with_router(network, top=30, seed=None):
     opinions = [expert(maps) for expert in experts]
     classes, width = (tensor.shape[-1] for tensor in opinions[0])
     top = min(top, classes)
+    linear = linear_of(shared)
     last = linear(1, top + HIDDEN, "expert_help_pred_fc", seed)
     total, answers = 0.0, []
     for number, (logits, features) in enumerate(opinions[:-1]):
@@ -40,8 +41,10 @@ def with_router(network, top=30, seed=None):
         answers.append(ask(hidden, last, top, total / (number + 1), features))
     answers = ops.concatenate(answers, axis=1)
     logits = ops.stack([logits for logits, _ in opinions], axis=1)
-    called = ops.cumprod(ops.cast(wanted(answers), "float32"), axis=1)
-    called = ops.concatenate([ops.ones_like(answers[:, :1]), called], axis=1)
+    yes, called = ops.cast(wanted(answers), "float32"), [ops.ones_like(answers[:, :1])]
+    for number in range(answers.shape[1]):  # not cumprod, which LiteRT does not have
+        called.append(called[-1] * yes[:, number:number + 1])
+    called = ops.concatenate(called, axis=1)
     used = ops.sum(called, axis=1)
     mean = ops.sum(logits * ops.expand_dims(called, -1), axis=1) / ops.expand_dims(used, -1)
     return keras.Model(images, {"logits": mean, "experts": logits, "help": answers, "used": used},

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from cmo_tf.errors import UserError
-from cmo_tf.models.heads import NormedLinear, classifier, layer_seed
+from cmo_tf.models.heads import NormedLinear, classifier, layer_seed, linear_of
 
 SCALE = "class_scale"
 
@@ -59,7 +59,7 @@ def with_new_head(network, num_classes, seed=None):
     network = copy(network)
     old = head(network)
     # Not the seed of the first head, which would start with the same values.
-    logits = classifier(old.input, num_classes, "linear", old.name, layer_seed(seed, "second head"))
+    logits = classifier(old.input, num_classes, "linear", old.name, layer_seed(seed, "second head"), linear_of(network))
     return keras.Model(network.input, logits, name=network.name)
 
 
