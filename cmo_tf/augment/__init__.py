@@ -2,7 +2,8 @@
 
 A policy has `draw(seed, batch_size) -> {name: tensor (B, ...)}`, stateless and for the whole global batch, and
 `apply(images, parameters) -> images` for the rows that a worker holds; with `needs_labels = True` apply also takes
-`labels=` (b,). It works on raw pixels, before mixing and normalisation.
+`labels=` (b,). It works on raw pixels, before mixing and normalisation. One with `reads = True` also has
+`read(encoded, parameters)`, which makes its images from encoded pictures of any size.
 """
 
 import inspect

@@ -24,6 +24,7 @@ class CropFlip:
 
     def __init__(self, size=None, pad=0, flip=True):
         self.size, self.pad, self.flip = size, int(pad), bool(flip)
+        self.only_flips = size is None and not self.pad
 
     def draw(self, seed, batch_size):
         """Parameters of `batch_size` rows from a stateless seed (2,): {"place": (B,2) in [0,1), "flip": (B,) bool}."""

@@ -4,7 +4,9 @@ import math
 
 import tensorflow as tf
 
+from cmo_tf.augment import encoded as encoded_pictures
 from cmo_tf.augment.rows import check_pixels
+from cmo_tf.errors import UserError
 
 ATTEMPTS = 10
 
@@ -18,10 +20,13 @@ class ResizedCrop:
         ratio: width / height, log-uniform between the two.
 
     Ten draws of (area, aspect) are tried until one fits; then the largest centred box with an allowed aspect is taken.
+    `read` does the same from encoded pictures of any sizes, each with its own box, without decoding all of them.
     tf.image.sample_distorted_bounding_box draws from other distributions. Images (B,H,W,C) uint8; both passes of the
     resize round to 8 bits, the horizontal one first, as Pillow did up to version 12 (version 13 chooses the order).
     Source: Szegedy et al. (CVPR 2015), torchvision.
     """
+
+    reads = True
 
     def __init__(self, size=None, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
         self.size, self.scale, self.ratio = size, scale, ratio
@@ -40,26 +45,37 @@ class ResizedCrop:
         lines = resize(images, box[:, 1], box[:, 3], out_width, axis=2)
         return resize(lines, box[:, 0], box[:, 2], out_height, axis=1)
 
+    def read(self, encoded, parameters, flip=None):
+        """The crops (b, *size, 3) uint8 of encoded pictures (b,), those mirrored for which `flip` (b,) says so."""
+        if self.size is None:
+            raise UserError("resized crop: encoded pictures are of varied size, so that the size of the result is "
+                            "needed")
+        height, width = tf.unstack(encoded_pictures.sizes(encoded), axis=-1)
+        return encoded_pictures.crops(encoded, self.boxes(parameters, height, width), self.size,
+                                      flip)
+
     def boxes(self, parameters, height, width):
-        """(b,4) int32 of top, left, height, width in images of `height` x `width`."""
+        """(b,4) int32 of top, left, height, width in images of `height` x `width`, numbers or (b,) each."""
+        tries = tf.shape(parameters["place"])[0]
+        whole = tf.stack([tf.broadcast_to(height, [tries]), tf.broadcast_to(width, [tries])], -1)
+        height, width = tf.split(tf.cast(whole, tf.float64), 2, axis=-1)
         area = height * width * _between(parameters["shape"][..., 0], *self.scale)
         aspect = tf.exp(_between(parameters["shape"][..., 1], math.log(self.ratio[0]), math.log(self.ratio[1])))
         tall, wide = tf.round(tf.sqrt(area / aspect)), tf.round(tf.sqrt(area * aspect))
         fits = (tall > 0) & (tall <= height) & (wide > 0) & (wide <= width)
         first = tf.argmax(fits, axis=-1, output_type=tf.int32)
-        tries = tf.cast(tf.gather(tf.stack([tall, wide], -1), first, batch_dims=1), tf.int32)
-        room = tf.constant([height, width]) - tries + 1
-        corner = tf.cast(parameters["place"] * tf.cast(room, tf.float64), tf.int32)
-        found = tf.concat([tf.minimum(corner, room - 1), tries], -1)
-        return tf.where(tf.reduce_any(fits, -1)[:, None], found, tf.constant(self._centered(height, width)))
+        side = tf.cast(tf.gather(tf.stack([tall, wide], -1), first, batch_dims=1), tf.int32)
+        room = whole - side + 1
+        corner = tf.minimum(tf.cast(parameters["place"] * tf.cast(room, tf.float64), tf.int32), room - 1)
+        centered = self._centered(height, width)
+        return tf.where(tf.reduce_any(fits, -1)[:, None], tf.concat([corner, side], -1), centered)
 
     def _centered(self, height, width):
-        tall, wide = height, width
-        if width / height < self.ratio[0]:
-            tall = round(width / self.ratio[0])
-        elif width / height > self.ratio[1]:
-            wide = round(height * self.ratio[1])
-        return [(height - tall) // 2, (width - wide) // 2, tall, wide]
+        """The largest centred boxes (b,4) of an allowed aspect; height and width (b,1) float64."""
+        low, high = self.ratio
+        tall = tf.where(width / height < low, tf.round(width / low), height)
+        wide = tf.where(width / height > high, tf.round(height * high), width)
+        return tf.cast(tf.concat([(height - tall) // 2, (width - wide) // 2, tall, wide], -1), tf.int32)
 
 
 def resize(images, start, length, out_side, axis):

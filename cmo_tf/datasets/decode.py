@@ -4,19 +4,26 @@ Pillow decodes: unlike TensorFlow's own ops it honours the EXIF orientation that
 palettes, transparency and 16-bit pictures rightly. It releases the interpreter while it works, so threads help.
 """
 
+import datetime
 import io
 import os
+import struct
 import sys
 import time
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from cmo_tf.datasets.bad_images import BadImages, reason
 from cmo_tf.errors import UserError
 
 FORMATS = ("JPEG", "PNG")
+# What Pillow raises on damaged files, EXIF blocks included; anything else is a bug of ours.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, MemoryError, struct.error,
+          zlib.error, Image.DecompressionBombError)
 
 
 def read_image(file, size: int, channels: int = 3, name: str | None = None) -> np.ndarray:
@@ -36,17 +43,26 @@ def read_image(file, size: int, channels: int = 3, name: str | None = None) -> n
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice as large is still an error
+            warnings.simplefilter("ignore")  # odd EXIF, large pictures; twice as large is still an error
             with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
                 image.draft(None, (2 * size, 2 * size))  # lets a JPEG of a large photograph decode at 1/2 to 1/8
                 image = _opaque(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = str(error).replace(f" {file!r}", "") if isinstance(file, str) else "in record"
-        raise UserError(f"{name or file}: not a readable JPEG or PNG picture ({reason})") from None
+    except DAMAGE as error:
+        raise UserError(f"{name or file}: not a readable JPEG or PNG picture ({_reason(error, file)})") from None
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     image = image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
     return np.asarray(image, dtype=np.uint8).reshape(size, size, channels)
+
+
+def _reason(error, file):
+    if isinstance(file, bytes):
+        return f"in record: {reason(error, file)}"
+    try:
+        with open(file, "rb") as opened:
+            return reason(error, opened.read(64))
+    except OSError as unreadable:
+        return unreadable.strerror or "cannot be opened"
 
 
 def _opaque(image: Image.Image, mode: str) -> Image.Image:
@@ -74,28 +90,44 @@ def decode_image_file(path, stored_size: int):
     return tf.ensure_shape(image, (stored_size, stored_size, 3))
 
 
-def read_images(paths, stored_size: int, what: str) -> np.ndarray:
+def read_images(paths, stored_size: int, what: str, bad: BadImages | None = None) -> np.ndarray:
     """Decodes many files in parallel threads to uint8 (N, stored_size, stored_size, 3), with progress when long.
 
     Args:
         paths: N paths.
         what: name of the set, for the progress line and errors.
+        bad: takes what cannot be read, whose rows stay as they come; None: the first one is an error.
     """
     images = np.empty((len(paths), stored_size, stored_size, 3), dtype=np.uint8)
+    for row, pixels in each_image(paths, stored_size, what, bad):
+        images[row] = pixels
+    return images
 
-    def read(row: int) -> None:
-        images[row] = read_image(str(paths[row]), stored_size, name=f"{what}: {paths[row]}")
 
+def each_image(paths, stored_size: int, what: str, bad: BadImages | None = None):
+    """Yields (row, pixels) of the files in order, as `read_images` decodes them; rows that `bad` takes are left out."""
+    def read(row: int) -> np.ndarray | UserError:
+        try:
+            return read_image(str(paths[row]), stored_size, name=f"{what}: {paths[row]}")
+        except UserError as error:
+            return error
+
+    bad = bad or BadImages(what, len(paths))
     progress = Progress(what.removeprefix("--dataset="), len(paths))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        jobs = pool.map(read, range(len(paths)))
         try:
-            for done, _ in enumerate(jobs, start=1):
-                progress(done)
+            # In portions: what is decoded ahead of the reader stays small.
+            for start in range(0, len(paths), 1024):
+                rows = range(start, min(start + 1024, len(paths)))
+                for row, pixels in zip(rows, pool.map(read, rows), strict=True):
+                    if isinstance(pixels, UserError):
+                        bad.add(row, pixels)
+                    else:
+                        yield row, pixels
+                    progress(row + 1)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # one bad picture must not wait for all the others
             raise
-    return images
 
 
 class Progress:
@@ -103,11 +135,13 @@ class Progress:
 
     def __init__(self, what: str, total: int, seconds: float = 5.0):
         self.what, self.total, self.seconds = what, total, seconds
-        self._next = time.monotonic() + seconds
+        self._began = time.monotonic()
+        self._next = self._began + seconds
 
     def __call__(self, done: int) -> None:
         if time.monotonic() < self._next or done >= self.total:
             return
         self._next = time.monotonic() + self.seconds
-        print(f"{self.what}: read {done:,} of {self.total:,} pictures ({100 * done // self.total} %)",
-              file=sys.stderr, flush=True)
+        left = datetime.timedelta(seconds=round((time.monotonic() - self._began) * (self.total - done) / max(done, 1)))
+        print(f"{self.what}: read {done:,} of {self.total:,} pictures ({100 * done // self.total} %), about "
+              f"{left} left", file=sys.stderr, flush=True)

@@ -4,7 +4,8 @@ import os
 
 import numpy as np
 
-from cmo_tf.datasets.decode import read_images
+from cmo_tf.datasets.bad_images import MAX_BAD, BadImages
+from cmo_tf.datasets.decode import each_image, read_images
 from cmo_tf.datasets.source import Source, Split, held_out, pixel_statistics, stored_size
 from cmo_tf.errors import UserError
 
@@ -16,7 +17,7 @@ SAMPLE = 10_000
 
 
 def load(directory, *, data_dir=None, download=True, image_size=None, seed=0, test_fraction=0.2,
-         memory_limit=MEMORY_LIMIT) -> Source:
+         memory_limit=MEMORY_LIMIT, bad_images="error", max_bad=MAX_BAD) -> Source:
     """Reads DIR/train/<class>/* and DIR/test/<class>/*, or DIR/<class>/* with a held-out share of each class.
 
     Classes are the sorted folder names, images the sorted JPEG and PNG files straight inside them (suffix in any
@@ -30,6 +31,9 @@ def load(directory, *, data_dir=None, download=True, image_size=None, seed=0, te
         image_size: side that the network sees; 64 by default.
         seed, test_fraction: of the held-out share, where there is no test folder. At least one image of each class
             stays in training, so a class of a single image is not tested.
+        bad_images: "error", or "skip": pictures that cannot be read are left out, with the splits of a folder without
+            them, and are named in `skipped`. A set too large for memory is read once through to find them.
+        max_bad: the most that may be left out; below 1 a share of all.
         data_dir, download: nothing to act on here.
 
     Raises:
@@ -42,27 +46,66 @@ def load(directory, *, data_dir=None, download=True, image_size=None, seed=0, te
     root = os.path.expanduser(str(directory))
     if not os.path.isdir(root):
         raise UserError(f"{where}: no such folder")
-    class_names, train, test = _find(root, where, seed, test_fraction)
+    class_names, *parts = _find(root, where)
+    train, test = _splits(parts, where, seed, test_fraction)
     size = stored_size(image_size)
     fits = (len(train) + len(test)) * size * size * 3 <= memory_limit
+    bad = BadImages(where, len(train) + len(test), bad_images, max_bad)
+    paths, images = np.concatenate([train.images, test.images]), None
     if fits:
-        train, test = (Split(read_images(part.images, size, where), part.labels) for part in (train, test))
+        images = read_images(paths, size, where, bad)
+    elif bad_images == "skip":
+        for _ in each_image(paths, size, where, bad):
+            pass
+    skipped = {str(paths[row]): str(error).removeprefix(f"{where}: ") for row, error in sorted(bad.found.items())}
+    if skipped:
+        train, test = _splits([_without(part, skipped, class_names, where) for part in parts], where, seed,
+                              test_fraction)
+    if fits:
+        train, test = _with_pixels(train, test, paths, images)
     mean, std = pixel_statistics(train.images if fits else _sample(train.images, size, where))
-    return Source(name, train, test, class_names, (image_size, image_size, 3), mean, std, augment="crop_flip")
+    return Source(name, train, test, class_names, (image_size, image_size, 3), mean, std, augment="crop_flip",
+                  skipped=tuple(skipped.items()))
 
 
-def _find(root: str, where: str, seed: int, test_fraction: float) -> tuple[tuple[str, ...], Split, Split]:
-    """Class names and the two splits as paths."""
+def _splits(parts: list[Split], where: str, seed: int, test_fraction: float) -> tuple[Split, Split]:
+    """(train, test) of the splits there are; of a single one a share of each class is held out."""
+    if len(parts) == 2:
+        return tuple(parts)
+    mask = held_out(parts[0].labels, test_fraction, seed)
+    if not mask.any():
+        raise UserError(f"{where}: no class has a second picture, so none can be held out for testing; "
+                        "add pictures or make train and test folders")
+    return _take(parts[0], ~mask), _take(parts[0], mask)
+
+
+def _without(split: Split, skipped: dict[str, str], class_names: tuple[str, ...], where: str) -> Split:
+    """The split without the paths left out; a class must keep a picture."""
+    left = _take(split, np.array([str(path) not in skipped for path in split.images]))
+    empty = np.setdiff1d(split.labels, left.labels)
+    if empty.size:
+        raise UserError(f"{where}: no picture of class {class_names[empty[0]]!r} can be read; mend one or remove its "
+                        "folder")
+    return left
+
+
+def _with_pixels(train: Split, test: Split, paths: np.ndarray, images: np.ndarray) -> tuple[Split, Split]:
+    """The splits with the pixels of their paths; without a copy where all pictures are used."""
+    if len(train) + len(test) == len(paths):
+        first, second = images[:len(train)], images[len(train):]
+    else:
+        place = {path: row for row, path in enumerate(paths)}
+        first, second = (images[[place[path] for path in part.images]] for part in (train, test))
+    return Split(first, train.labels), Split(second, test.labels)
+
+
+def _find(root: str, where: str) -> tuple:
+    """Class names and, as paths, the one split there is or train and test."""
     # A folder of pictures may be called "train" (between "car" and "tram"): only one with folders inside is a split.
-    parts = {part: _folders(os.path.join(root, part)) for part in ("train", "test")}
+    parts = {part: class_folders(os.path.join(root, part)) for part in ("train", "test")}
     if not any(parts.values()):
-        names = _folders(root)
-        everything = _list_files(root, names, where)
-        mask = held_out(everything.labels, test_fraction, seed)
-        if not mask.any():
-            raise UserError(f"{where}: no class has a second picture, so none can be held out for testing; "
-                            "add pictures or make train and test folders")
-        return names, _take(everything, ~mask), _take(everything, mask)
+        names = class_folders(root)
+        return names, _list_files(root, names, where)
     for part, names in parts.items():
         if not names:
             raise UserError(f"{where}: {os.path.join(root, part)} has no class folders but its sibling has; make both "
@@ -79,16 +122,25 @@ def _refuse_difference(parts: dict[str, tuple[str, ...]], where: str) -> None:
     raise UserError(f"{where}: train and test must have the same class folders; {'; '.join(differences)}")
 
 
-def _visible(entry: os.DirEntry) -> bool:
+def visible(entry: os.DirEntry) -> bool:
+    """Whether an entry is no hidden one and none of macOS' archives."""
     return not entry.name.startswith(".") and entry.name != "__MACOSX"
 
 
-def _folders(path: str) -> tuple[str, ...]:
+def class_folders(path: str) -> tuple[str, ...]:
     """Sorted names of the visible folders in `path`; none if it does not exist."""
     if not os.path.isdir(path):
         return ()
     with os.scandir(path) as entries:
-        return tuple(sorted(entry.name for entry in entries if _visible(entry) and entry.is_dir()))
+        return tuple(sorted(entry.name for entry in entries if visible(entry) and os.path.isdir(entry.path)))
+
+
+def is_picture(entry: os.DirEntry) -> bool:
+    """Whether an entry of a class folder is taken for a picture: by its suffix, links to nowhere too (which cannot be
+    read), but no folders, pipes or sockets."""
+    named = visible(entry) and entry.name.lower().endswith(SUFFIXES)
+    # os.path and not the entry's own methods, which raise on a link that leads to itself.
+    return named and (os.path.isfile(entry.path) or (os.path.islink(entry.path) and not os.path.exists(entry.path)))
 
 
 def _list_files(root: str, class_names: tuple[str, ...], where: str) -> Split:
@@ -96,9 +148,11 @@ def _list_files(root: str, class_names: tuple[str, ...], where: str) -> Split:
     paths, labels = [], []
     for label, class_name in enumerate(class_names):
         folder = os.path.join(root, class_name)
-        with os.scandir(folder) as entries:
-            found = sorted(entry.path for entry in entries
-                           if _visible(entry) and entry.name.lower().endswith(SUFFIXES) and entry.is_file())
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entry.path for entry in entries if is_picture(entry))
+        except OSError as error:
+            raise UserError(f"{where}: the class folder {folder} cannot be opened ({error.strerror})") from None
         if not found:
             raise UserError(f"{where}: the class folder {folder} has no JPEG or PNG picture; add some or remove it")
         paths += found

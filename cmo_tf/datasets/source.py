@@ -1,10 +1,16 @@
 """What every dataset hands on: uint8 images or paths, integer labels, names, and how the network wants to see them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cmo_tf.errors import UserError
+
+if TYPE_CHECKING:
+    from cmo_tf.datasets.record_store import RecordStore
 
 
 @dataclass(frozen=True)
@@ -12,7 +18,8 @@ class Split:
     """Images and labels of one split, in the ORIGINAL order of the set.
 
     Attributes:
-        images: uint8 (N, H, W, C) in memory, kept once; or str (N,), file paths that are decoded when read.
+        images: uint8 (N, H, W, C) in memory, kept once; or str or bytes (N,), file paths that are decoded when read;
+            or int64 (N,), row numbers in the source's `records`.
         labels: int64 (N,), in 0..C-1.
     """
 
@@ -24,7 +31,7 @@ class Split:
 
     @property
     def in_memory(self) -> bool:
-        """Whether `images` holds pixels; otherwise it holds paths."""
+        """Whether `images` holds pixels; otherwise it holds paths or row numbers."""
         return self.images.ndim == 4
 
 
@@ -40,6 +47,10 @@ class Source:
         image_shape: (height, width, channels) that the network sees.
         mean, std: one float a channel, of pixels in units of [0, 1].
         augment: name of the set's default augmentation.
+        records: what row numbers are numbers in; None for other images.
+        published: paths are those of a published set: decoded as published pipelines do, and by augmentations at their
+            own size, where those of people's own pictures are turned upright and brought to squares first.
+        skipped: (path, what is wrong) of pictures that could not be read and were left out.
 
     A UserError names the set, the split and the first bad row.
     """
@@ -52,6 +63,9 @@ class Source:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augment: str
+    records: RecordStore | None = None
+    published: bool = False
+    skipped: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self):
         for which in ("train", "test"):
@@ -76,7 +90,7 @@ class Source:
 
     @property
     def in_memory(self) -> bool:
-        """Whether both splits hold pixels rather than paths."""
+        """Whether both splits hold pixels rather than paths or row numbers."""
         return self.train.in_memory and self.test.in_memory
 
     @property
@@ -109,12 +123,14 @@ def check_labels(labels: np.ndarray, num_classes: int, where: str) -> None:
 
 
 def check_images(split: Split, image_shape: tuple[int, int, int], where: str) -> None:
-    """UserError unless images are uint8 (N, >=H, >=W, C) or str paths (N,), as many as there are labels."""
+    """UserError unless images are uint8 (N, >=H, >=W, C), paths (N,) or row numbers (N,), one a label."""
     images = split.images
     if len(images) != len(split.labels):
         raise UserError(f"{where}: {len(images)} images but {len(split.labels)} labels")
-    if images.ndim == 1 and images.dtype.kind == "U":
-        bad = np.flatnonzero(images == "")
+    if images.ndim == 1 and images.dtype == np.int64:
+        return
+    if images.ndim == 1 and images.dtype.kind in "US":
+        bad = np.flatnonzero(images == images.dtype.type())
         if bad.size:
             raise UserError(f"{where}: row {bad[0]} has an empty path")
         return

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from cmo_tf.augment.compose import run
+from cmo_tf.augment.compose import can_read, read, run
 from cmo_tf.augment.policies import center_crop
 from cmo_tf.errors import UserError
 from cmo_tf.pipeline.plan import Draw, stateless_seed
@@ -11,6 +11,8 @@ from cmo_tf.pipeline.plan import Draw, stateless_seed
 
 def decode_all(decode, paths):
     """Images (b,H,W,C) of paths (b,), decoded side by side."""
+    if hasattr(decode, "encoded"):
+        return decode.squares(decode.encoded(paths))
     spec = tf.data.Dataset.from_tensors(paths[0]).map(decode).element_spec
     return tf.map_fn(decode, paths, fn_output_signature=spec, parallel_iterations=16)
 
@@ -32,30 +34,43 @@ class Fetch:
             raise (error.__context__ if isinstance(error.__context__, UserError) else error) from None
         self.size = tuple(spec.element_spec.shape[1:3])
 
-    def __call__(self, index, step, rows, places, kind):
-        """Images (b,H,W,C) of `index`, which stand at `places` (b,) of a global batch of `rows`."""
-        images = tf.gather(self.images, index)
-        if self.decode is not None:
-            images = decode_all(self.decode, images)
+    def __call__(self, index, step, rows, places, kind, encoded=None):
+        """Images (b,H,W,C) of `index`, which stand at `places` (b,) of a global batch of `rows`.
+
+        `encoded` (b,) are the encoded pictures themselves, where a stream of records has brought them along.
+        """
+        if encoded is None and hasattr(self.decode, "encoded"):
+            encoded = self.decode.encoded(tf.gather(self.images, index))
         if self.augment is None:
-            return images
+            return self._plain(index, encoded)
         drawn = self.augment.draw(stateless_seed(self.seed, kind, step), rows)
+        drawn = {name: tf.gather(column, places) for name, column in drawn.items()}
         labels = None if self.labels is None else tf.gather(self.labels, index)
-        return run(self.augment, images, {k: tf.gather(v, places) for k, v in drawn.items()}, labels)
+        if encoded is not None and can_read(self.augment):
+            return read(self.augment, encoded, drawn, labels)
+        return run(self.augment, self._plain(index, encoded), drawn, labels)
+
+    def _plain(self, index, encoded):
+        if encoded is not None:
+            return self.decode.squares(encoded)
+        images = tf.gather(self.images, index)
+        return images if self.decode is None else decode_all(self.decode, images)
 
 
 def eval_batches(images, labels=None, *, batch_size=256, size=None, decode=None):
     """One pass in order: batches of raw images, centre-cropped to `size`, with labels where given.
 
     Args:
-        images: (N,H,W,C) array, or (N,) paths with `decode`.
+        images: (N,H,W,C) array, or (N,) paths or row numbers with `decode`, which an array does without.
         labels: (N,) integers or None.
         size: (height, width) or None, which leaves the images as they are.
     """
-    def read(image):
-        return center_crop(image if decode is None else decode_all(decode, image), size)
+    encoded = decode is not None and len(images.shape) == 1
 
-    data = tf.data.Dataset.from_tensor_slices(images).batch(batch_size).map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    def plain(image):
+        return center_crop(decode_all(decode, image) if encoded else image, size)
+
+    data = tf.data.Dataset.from_tensor_slices(images).batch(batch_size).map(plain, num_parallel_calls=tf.data.AUTOTUNE)
     if labels is not None:
         labels = tf.data.Dataset.from_tensor_slices(np.asarray(labels).astype(np.int32)).batch(batch_size)
         data = tf.data.Dataset.zip(data, labels)

@@ -15,7 +15,7 @@ def steps_per_epoch(num_images: int, batch_size: int, drop_remainder: bool = Fal
 
 
 def order_batches(num_images, batch_size, seed, start_step=0, drop_remainder=False, order=None):
-    """Endless dataset of (step, indices): each epoch a stateless permutation, or what `order(epoch)` gives, in batches.
+    """Endless dataset of (step, (indices,)), in batches: an epoch is a stateless permutation, or what `order` says.
 
     `stateless_shuffle` of a table an epoch, not `index_shuffle`, which keeps 8 bits of each seed word for small sets.
     """
@@ -29,7 +29,7 @@ def order_batches(num_images, batch_size, seed, start_step=0, drop_remainder=Fal
             table = tf.ensure_shape(tf.numpy_function(order, [epoch], tf.int64, stateful=False), [num_images])
 
         def batch(i):
-            return epoch * per_epoch + i, table[i * batch_size:(i + 1) * batch_size]
+            return epoch * per_epoch + i, (table[i * batch_size:(i + 1) * batch_size],)
         return tf.data.Dataset.range(per_epoch).map(batch)
 
     epochs = tf.data.Dataset.counter(start_step // per_epoch)
@@ -51,7 +51,7 @@ def index_draw(table, seed):
 
 
 def record_draws(labels, counts, distribution, method, batch_size, seed, start_step, drop_remainder):
-    """Q from a record stream of (index, label), rebuilt for every epoch from (seed, epoch)."""
+    """Dataset of (indices,): Q from a stream of (index, label), rebuilt for every epoch from (seed, epoch)."""
     per_epoch = steps_per_epoch(len(labels), batch_size, drop_remainder)
     records = tf.data.Dataset.from_tensor_slices((np.arange(len(labels)), labels.astype(np.int64)))
     by_class = {int(c): np.flatnonzero(labels == c) for c in np.flatnonzero(counts)}
@@ -65,6 +65,6 @@ def record_draws(labels, counts, distribution, method, batch_size, seed, start_s
             done = start_step % per_epoch if epoch == start_step // per_epoch else 0
             stream = minority_stream(records, counts, method=method, seed=seed, epoch=epoch, start=done * batch_size,
                                      distribution=distribution, shuffle_buffer=len(labels), readers=reader)
-            yield from stream.map(lambda index, _: index).batch(batch_size).take(per_epoch - done)
+            yield from stream.map(lambda index, _: (index,)).batch(batch_size).take(per_epoch - done)
 
-    return tf.data.Dataset.from_generator(draws, output_signature=tf.TensorSpec([None], tf.int64))
+    return tf.data.Dataset.from_generator(draws, output_signature=(tf.TensorSpec([None], tf.int64),))

@@ -71,9 +71,10 @@ def _rejection(dataset, initial, target, key, shuffle_buffer):
     stream = tf.data.Dataset.zip(stream, coins)
     stream = stream.filter(lambda pair, coin: tf.cast(coin, tf.float32) / 2.0**32 < tf.gather(table, pair[1]))
     stream = stream.map(lambda pair, _: pair)
-    stream = stream.rejection_resample(
-        lambda _, label: tf.cast(label, tf.int32), target_dist=_with_phantom(target, 0.0),
-        initial_dist=_with_phantom(thinned, 1e-3), seed=key)
+    with np.errstate(invalid="ignore"):  # it divides 0 by 0 for a class without images
+        stream = stream.rejection_resample(
+            lambda _, label: tf.cast(label, tf.int32), target_dist=_with_phantom(target, 0.0),
+            initial_dist=_with_phantom(thinned, 1e-3), seed=key)
     return stream.map(lambda _, pair: pair)
 
 

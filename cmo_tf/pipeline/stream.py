@@ -8,6 +8,7 @@ from cmo_tf.errors import UserError
 from cmo_tf.pipeline.fetch import Fetch
 from cmo_tf.pipeline.order import index_draw, order_batches, record_draws
 from cmo_tf.pipeline.plan import Draw, Planner, stateless_seed
+from cmo_tf.pipeline.recorded import recorded_batches, recorded_draws, streams
 from cmo_tf.samplers import epoch_order
 from cmo_tf.sampling import class_distribution, class_table
 
@@ -17,7 +18,7 @@ Q_SOURCES = ("index", "rejection", "interleave")
 def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0, probability=0.5, alpha=1.0,
                  augment=None, mix_steps=None, shard=(0, 1), drop_remainder=False, q_kind="inverse", q_level="image",
                  q_source="index", per_image=False, class_counts=None, decode=None, canvas="p", partner="q",
-                 unmixed="canvas", plan="box", sampler="instance", epochs=None, view2=None):
+                 unmixed="canvas", plan="box", sampler="instance", epochs=None, view2=None, fill=False, turn=(0, 1)):
     """Endless stream of training batches; element i is a pure function of `(seed, start_step + i)`.
 
     Args:
@@ -33,13 +34,18 @@ def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0,
         shard: (i, n): only rows `[i*b//n, (i+1)*b//n)` of each global batch of b rows, with the same pixels.
         q_source: "index", a stateless draw in O(log C); "rejection" or "interleave", see `records.minority_stream`.
         class_counts: (C,) training images a class, counted from `labels` by default.
-        decode: path -> image of static shape, for images given as paths.
+        decode: path -> image of static shape, for images given as paths; or a `pictures.Pictures`, for files and
+            records that augmentations read at their own size. Records in TFRecord files are streamed with a `q_source`
+            other than "index", P too: it is then shuffled as far as `recorded.SHUFFLED` goes.
         canvas: what `image` is drawn from, "p" or "q"; partner: what `image_q` is, "q", "p" or "permuted", another
             row of the same batch. Mixers name theirs; CMO has canvas "p" and partner "q".
         plan: "box" for pasted patches, "blend" for the mixup family, whose lam is not rounded to pixels.
         unmixed: where unmixed batches come from, "canvas" or "p" (they differ where the canvas is "q").
         sampler: what an epoch of P is made of, see `cmo_tf.samplers`; epochs: length of the run, for those that change.
         view2: augmentation, given as `augment`, of a second view of each image, with draws of its own; None: no view.
+        fill: give a shard that has no rows of a short batch one row of it, and all batches a column `real` float32
+            (b,), 0 for such a row.
+        turn: (k, n): only every n-th element from the k-th on, as for one of n processes that take turns.
 
     Returns:
         tf.data.Dataset of dicts: `image`, `image_q` (b,H,W,C); `label`, `label_q` int32 (b,); `index`, `index_q`
@@ -60,50 +66,69 @@ def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0,
                                               seed, labels)
     planner = Planner(seed, fetch.size, probability, alpha, mix_steps, per_image, plan)
     label_table = tf.constant(labels, tf.int32)
-    order = None if sampler == "instance" else epoch_order(sampler, labels, counts, seed, epochs)
-    batches = order_batches(len(labels), batch_size, seed, start_step, drop_remainder, order)
     draw = index_draw(class_table(labels, distribution), seed)
-    if q_source != "index":
-        foregrounds = record_draws(labels, counts, distribution, q_source, batch_size, seed, start_step, drop_remainder)
+    order = None if sampler == "instance" else epoch_order(sampler, labels, counts, seed, epochs)
+    places = (batch_size, seed, start_step, drop_remainder)
+    if streams(decode, q_source, sampler):
+        batches = recorded_batches(decode.store, images, labels, *places)
+        foregrounds = recorded_draws(decode.store, images, labels, counts, distribution, q_source, *places)
+    else:
+        batches = order_batches(len(labels), *places, order)
+        foregrounds = None if q_source == "index" else record_draws(labels, counts, distribution, q_source, *places)
+    if foregrounds is not None:
         batches = tf.data.Dataset.zip(batches, foregrounds).map(lambda numbered, drawn: (*numbered, drawn))
+    batches = batches.shard(turn[1], turn[0])
 
-    def make_batch(step, index, drawn=None):
-        rows = tf.shape(index, tf.int64)[0]
+    def make_batch(step, p, q=None):
+        # p and q are (index,) or, of streamed records, (index, encoded picture) of the rows of the global batch.
+        rows = tf.shape(p[0], tf.int64)[0]
         first, stop = (rows * i // shard[1] for i in (shard[0], shard[0] + 1))
+        real, stop = stop - first, tf.maximum(stop, first + 1) if fill else stop
         here = tf.range(first, stop)
         mixed, lam, box = planner(step, rows)
+        background = p
         if canvas == "q":
             from_q = draw(step, rows, Draw.CANVAS)
-            index_p, index = index, from_q if unmixed == "canvas" else tf.where(mixed, from_q, index)
-        else:
-            index_p = index
+            p = (from_q if unmixed == "canvas" else tf.where(mixed, from_q, *p),)
         # Rows of the global batch that this worker's foregrounds are; only a permuted partner is another row.
         there, kind = here, Draw.AUGMENT_FOREGROUND
         if partner == "permuted":
             order = tf.random.experimental.stateless_shuffle(tf.range(rows), stateless_seed(seed, Draw.PARTNER, step))
-            index_q, there, kind = tf.gather(index, order), order[first:stop], Draw.AUGMENT
+            q, there, kind = [tf.gather(column, order) for column in p], order[first:stop], Draw.AUGMENT
         elif partner == "p":
-            index_q = index_p
+            q = background
+        elif q is None:
+            q = (draw(step, rows, Draw.FOREGROUND),)
         else:
-            index_q = draw(step, rows, Draw.FOREGROUND) if drawn is None else drawn[:rows]
-        mixed, lam, box, index, index_q = (column[first:stop] for column in (mixed, lam, box, index, index_q))
-        index_q = tf.where(mixed, index_q, index)
-        image = fetch(index, step, rows, here, Draw.AUGMENT)
-        image_q = tf.cond(tf.reduce_any(mixed), lambda: fetch(index_q, step, rows, there, kind),
+            q = [column[:rows] for column in q]
+        mixed, lam, box = (column[first:stop] for column in (mixed, lam, box))
+        p = [column[first:stop] for column in p]
+        q = [tf.where(mixed, column[first:stop], own) for column, own in zip(q, p, strict=True)]
+        index, index_q = p[0], q[0]
+        image = fetch(index, step, rows, here, Draw.AUGMENT, *p[1:])
+        image_q = tf.cond(tf.reduce_any(mixed), lambda: fetch(index_q, step, rows, there, kind, *q[1:]),
                           lambda: tf.zeros_like(image))
         image_q = tf.ensure_shape(image_q, image.shape)
         if per_image:
             image_q = tf.where(mixed[:, None, None, None], image_q, tf.zeros_like(image_q))
         batch = {"image": image, "label": tf.gather(label_table, index), "index": index, "image_q": image_q,
                  "label_q": tf.gather(label_table, index_q), "index_q": index_q, "lam": lam, "box": box}
+        if fill:
+            batch["real"] = tf.cast(tf.range(stop - first) < real, tf.float32)
         if second is not None:
-            batch["image_view2"] = second(index, step, rows, here, Draw.AUGMENT_VIEW)
+            batch["image_view2"] = second(index, step, rows, here, Draw.AUGMENT_VIEW, *p[1:])
         if drop_remainder:
             static = (shard[0] + 1) * batch_size // shard[1] - shard[0] * batch_size // shard[1]
             batch = {k: tf.ensure_shape(v, [static, *v.shape[1:]]) for k, v in batch.items()}
         return batch
 
-    return batches.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    made = batches.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    if hasattr(decode, "encoded"):
+        # Rows and batches keep all cores busy; threads inside small ops would only wake each other.
+        options = tf.data.Options()
+        options.threading.max_intra_op_parallelism = 1
+        made = made.with_options(options)
+    return made
 
 
 def _check(images, labels, batch_size, shard, drop_remainder, start_step):

@@ -162,5 +162,5 @@ def test_long_loads_say_how_far_they_are(capsys, monkeypatch):
     progress = decode.Progress("folder:x", 3, seconds=0)
     for done in (1, 2, 3):
         progress(done)
-    assert capsys.readouterr().err.splitlines() == ["folder:x: read 1 of 3 pictures (33 %)",
-                                                    "folder:x: read 2 of 3 pictures (66 %)"]
+    assert capsys.readouterr().err.splitlines() == ["folder:x: read 1 of 3 pictures (33 %), about 0:00:00 left",
+                                                    "folder:x: read 2 of 3 pictures (66 %), about 0:00:00 left"]

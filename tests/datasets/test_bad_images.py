@@ -1,0 +1,187 @@
+"""Files that people's folders really hold: which are pictures, how they are read, and --bad_images=error|skip."""
+
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from photo_folder import originals
+from PIL import Image
+
+from cmo_tf import datasets
+from cmo_tf.config import parse
+from cmo_tf.datasets import folder
+from cmo_tf.datasets.bad_images import kind
+from cmo_tf.datasets.decode import read_image
+from cmo_tf.errors import UserError
+from cmo_tf.training import data
+
+
+def photo(width=96, height=72):
+    return Image.fromarray(originals()["cat"][100:100 + height, 150:150 + width])
+
+
+def encoded(image, form, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def bomb() -> bytes:
+    """A PNG of some bytes whose header says 60,000 x 60,000 pixels."""
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + \
+        chunk(b"IEND", b"")
+
+
+def sixteen_bits():
+    ramp = np.asarray(photo().convert("L")).astype(np.uint16) * 256
+    return Image.fromarray(ramp)
+
+
+def animated():
+    frames = [photo(), photo().rotate(90).resize(photo().size)]
+    return encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
+
+
+GOOD = {
+    "cmyk.jpg": lambda: encoded(photo().convert("CMYK"), "JPEG"), "deep.png": lambda: encoded(sixteen_bits(), "PNG"),
+    "grey.jpg": lambda: encoded(photo().convert("L"), "JPEG"), "alpha.png": lambda: encoded(photo().convert("LA"), "PNG"),
+    "rgba.png": lambda: encoded(photo().convert("RGBA"), "PNG"), "few.png": lambda: encoded(photo().convert("P"), "PNG"),
+    "bits.png": lambda: encoded(photo().convert("1"), "PNG"), "moving.png": animated,
+    "misnamed.png": lambda: encoded(photo(), "JPEG"), "misnamed.jpg": lambda: encoded(photo(), "PNG"),
+    "point.png": lambda: encoded(photo(1, 1), "PNG"), "line.png": lambda: encoded(photo(1, 60), "PNG"),
+    "SHOUTED.JPEG": lambda: encoded(photo(), "JPEG"), "progressive.jpg": lambda: encoded(photo(), "JPEG",
+                                                                                       progressive=True),
+}
+BAD = {
+    "empty.jpg": (lambda: b"", "the file is empty"),
+    "cut.jpg": (lambda: encoded(photo(), "JPEG")[:900], "JPEG: .*truncated"),
+    "cut.png": (lambda: encoded(photo(), "PNG")[:900], "PNG: .*truncated"),
+    "header.png": (lambda: encoded(photo(), "PNG")[:20], "PNG: "),
+    "web.jpg": (lambda: encoded(photo(), "WEBP"), "it is WebP, whatever its name says; save it as JPEG or PNG"),
+    "moving.jpg": (lambda: encoded(photo(), "GIF"), "it is GIF"),
+    "scan.png": (lambda: encoded(photo(), "TIFF"), "it is TIFF"),
+    "page.jpg": (lambda: b"<html>404 not found</html>", "it is text"),
+    "noise.jpg": (lambda: bytes(range(255, 0, -1)) * 9, "no picture of any known kind"),
+    "flipped.png": (lambda: encoded(photo(), "PNG")[:60] + b"\xff" * 400 + encoded(photo(), "PNG")[460:], "PNG: "),
+    "bomb.png": (bomb, "decompression bomb"),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_odd_but_good_pictures_are_read(name, tmp_path):
+    (tmp_path / name).write_bytes(GOOD[name]())
+    pixels = read_image(str(tmp_path / name), 32)
+    assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8
+    if name not in ("point.png", "line.png", "bits.png", "few.png"):
+        plain = read_image(encoded(photo(), "PNG"), 32).mean(axis=-1)
+        assert abs(pixels.mean() - plain.mean()) < 6
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_pictures_are_named_with_the_reason(name, tmp_path):
+    make, reason = BAD[name]
+    (tmp_path / name).write_bytes(make())
+    with pytest.raises(UserError, match=f"{name}: not a readable JPEG or PNG picture .*{reason}") as error:
+        read_image(str(tmp_path / name), 32)
+    assert "\n" not in str(error.value)
+
+
+def test_damaged_headers_never_crash():
+    """Every early byte of a JPEG and a PNG changed in turn: read, or a UserError."""
+    for form in ("JPEG", "PNG"):
+        whole = encoded(photo(40, 30), form, **({"exif": Image.Exif()} if form == "JPEG" else {}))
+        for place in range(0, min(len(whole), 400)):
+            damaged = bytearray(whole)
+            damaged[place] ^= 0xFF
+            try:
+                assert read_image(bytes(damaged), 16, name="picture").shape == (16, 16, 3)
+            except UserError as error:
+                assert "\n" not in str(error)
+
+
+def test_kinds():
+    assert [kind(encoded(photo(9, 9), form)) for form in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")] == \
+        ["JPEG", "PNG", "WebP", "GIF", "TIFF", "BMP"]
+    assert kind(b"") is None and kind(b"hello there") == "text" and kind(b"\0\0\0\x1cftypheic") == "HEIC"
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Two classes of 10 pictures, and links, pipes, hidden and nested things beside them."""
+    root = tmp_path / "own"
+    for label, name in enumerate(("cat", "dog")):
+        (root / name / "nested").mkdir(parents=True)
+        (root / name / "nested" / "deep.jpg").write_bytes(encoded(photo(), "JPEG"))
+        for row in range(10):
+            pixels = originals()["cat"][40 + 3 * row:140 + 3 * row, 100 + 100 * label:200 + 100 * label]
+            (root / name / f"{row}.jpg").write_bytes(encoded(Image.fromarray(pixels), "JPEG"))
+    (root / "cat" / ".hidden.jpg").write_bytes(b"")
+    (root / "__MACOSX").mkdir()
+    os.mkfifo(root / "cat" / "pipe.jpg")  # opening it would wait for ever
+    os.symlink(root / "cat" / "1.jpg", root / "dog" / "link.jpg")  # a good picture
+    os.symlink(root, root / "cat" / "loop.jpg")
+    return root
+
+
+def add_bad(root):
+    for name, (make, _) in BAD.items():
+        (root / "cat" / name).write_bytes(make())
+    os.symlink("nowhere", root / "dog" / "broken.jpg")
+    os.symlink("self.jpg", root / "dog" / "self.jpg")
+    return len(BAD) + 2
+
+
+def test_error_names_the_first(own):
+    (own / "cat" / "5.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="cat/5.jpg: not a readable JPEG or PNG picture .the file is empty.$"):
+        datasets.load(f"folder:{own}")
+
+
+@pytest.mark.parametrize("memory_limit", [folder.MEMORY_LIMIT, 1000])
+def test_skip_gives_what_a_folder_without_them_gives(own, memory_limit):
+    plain = folder.load(own, image_size=32, memory_limit=memory_limit)
+    assert len(plain.train) + len(plain.test) == 21 and plain.skipped == ()
+    count = add_bad(own)
+    found = folder.load(own, image_size=32, memory_limit=memory_limit, bad_images="skip", max_bad=count)
+    for ours, theirs in ((found.train, plain.train), (found.test, plain.test)):
+        assert np.array_equal(ours.labels, theirs.labels) and np.array_equal(ours.images, theirs.images)
+    assert len(found.skipped) == count and (found.mean, found.std) == (plain.mean, plain.std)
+    reasons = {os.path.basename(path): line for path, line in found.skipped}
+    assert reasons["broken.jpg"].endswith("picture (No such file or directory)")
+    assert "links" in reasons["self.jpg"] and "decompression bomb" in reasons["bomb.png"]
+
+
+def test_the_cap(own):
+    count = add_bad(own)
+    for cap, fits in ((count, True), (count - 1, False), (0.5, True), (0.1, False), (0, False)):
+        if fits:
+            assert len(folder.load(own, bad_images="skip", max_bad=cap).skipped) == count
+        else:
+            with pytest.raises(UserError, match=f"--max_bad={cap:g}: .*more than .* bad pictures.*the first .*cat/"):
+                folder.load(own, bad_images="skip", max_bad=cap)
+
+
+def test_a_class_must_keep_a_picture(own):
+    for row in range(10):
+        (own / "cat" / f"{row}.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="no picture of class 'cat' can be read"):
+        folder.load(own, bad_images="skip", max_bad=0.9)
+    with pytest.raises(UserError, match="--bad_images=skip: is for folder:DIR"):
+        datasets.load("digits", bad_images="skip")
+
+
+def test_a_run_says_what_it_left_out(own, tmp_path):
+    add_bad(own)
+    config = parse([f"--dataset=folder:{own}", "--image_size=32", "--bad_images=skip", "--max_bad=0.5"])[0]
+    found = data.load(config)
+    from cmo_tf.training import introduce
+    introduce.write_skipped(str(tmp_path), found.skipped)
+    lines = (tmp_path / "skipped.txt").read_text().splitlines()
+    assert len(lines) == len(found.skipped) and all("not a readable" in line for line in lines)
+    assert len(found.train) + len(found.test) == 21
