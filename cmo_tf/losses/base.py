@@ -36,6 +36,7 @@ class LongTailLoss(keras.losses.Loss):
         prior_free: whether the logits of evaluation are meant for balanced classes already, the training prior having
             been taken out by the loss.
         method: name of the one method whose network the loss works with, or None.
+        couples_rows: whether the loss of a row depends on the others, so that a batch cannot be cut into micro-batches.
         reductions: name of a statistic -> how replicas bring it together, "sum" unless named; "logsumexp" otherwise.
     """
 
@@ -46,6 +47,7 @@ class LongTailLoss(keras.losses.Loss):
     prior_free = False
     method = None
     reductions = {}
+    couples_rows = False
 
     def __init__(self, num_classes=None, class_weights=None, name=None):
         super().__init__(name=name, dtype="float32")

@@ -34,6 +34,7 @@ class LADE(CountedLoss):
     flags = {"alpha": "lade_alpha", "rho": "lade_rho"}
     reductions = {"log_sum": "logsumexp"}
     prior_free = True
+    couples_rows = True
 
     def __init__(self, class_counts, alpha=0.1, rho=0.01, class_weights=None, name=None):
         super().__init__(class_counts, class_weights, name)

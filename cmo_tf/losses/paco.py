@@ -39,6 +39,7 @@ class PaCo(CountedLoss):
     flags = {"alpha": "paco_alpha", "temperature": "paco_temperature", "beta": "paco_beta", "supt": "paco_supt"}
     prior_free = True
     method = "paco"
+    couples_rows = True
 
     def __init__(self, class_counts, alpha=0.01, temperature=0.05, beta=1.0, supt=1.0, gamma=1.0, class_weights=None,
                  name=None):

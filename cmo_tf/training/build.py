@@ -5,7 +5,6 @@ import dataclasses
 import functools
 
 import keras
-import tensorflow as tf
 
 from cmo_tf import augment as augmentation
 from cmo_tf import models
@@ -17,10 +16,13 @@ from cmo_tf.evaluation.prior import logit_offset
 from cmo_tf.losses import LOSSES
 from cmo_tf.mixing import MIXERS
 from cmo_tf.optim import SGD
-from cmo_tf.pipeline import train_stream
+from cmo_tf.pipeline import service, train_stream
 from cmo_tf.samplers import BALANCED
+from cmo_tf.training import distribute
 from cmo_tf.training.classifier import LongTailClassifier
+from cmo_tf.training.distribute import strategy
 from cmo_tf.training.evaluate import Evaluator
+from cmo_tf.training.loss_scale import LossScale
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -63,29 +65,21 @@ def normalisation(data):
     return keras.layers.Rescaling(scale, offset, name="normalise")
 
 
-def strategy(config):
-    """The tf.distribute strategy of a run; the default one without `--strategy`."""
-    if config.strategy == "none":
-        return tf.distribute.get_strategy()
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    wanted = config.num_devices or len(devices)
-    if wanted > len(devices):
-        raise UserError(f"--num_devices={wanted}: this machine has {len(devices)}")
-    return _mirrored(*(device.name for device in devices[:wanted]))
-
-
-@functools.cache
-def _mirrored(*devices):
-    """The one strategy over these devices: variables of one stage cannot be read under another object of its kind."""
-    return tf.distribute.MirroredStrategy(devices)
+def preprocess(config, data):
+    """Layer from raw pixels to what the network of `--model` takes: its own constants where it has some."""
+    return models.preprocess(config.model) or normalisation(data)
 
 
 def network(config, data, objective):
-    """A new network for a loss; its initial weights follow from `--seed` alone."""
+    """A new network for a loss; its initial weights follow from `--seed` and `--init_weights` alone."""
     if objective.method:
         raise UserError(f"--loss={config.loss}: needs the network of --method={objective.method}; write that instead")
-    return models.create(config.model, data.num_classes, data.image_shape, head=objective.head, seed=config.seed,
+    made = models.create(config.model, data.num_classes, data.image_shape, head=objective.head, seed=config.seed,
                          features=objective.needs_features, head_bias=objective.head_bias(data.num_classes))
+    if config.init_weights:
+        from cmo_tf.models import weight_files
+        weight_files.load(made, config.init_weights)
+    return made
 
 
 def classifier(config, data, given=None, kind=LongTailClassifier, lr_factors=None, **options):
@@ -103,12 +97,32 @@ def classifier(config, data, given=None, kind=LongTailClassifier, lr_factors=Non
             given = network(config, data, objective)
         elif not isinstance(given, keras.Model):
             given = given(objective)
-        model = kind(given, mixer=mixer(config, data), preprocess=normalisation(data), **options)
+        if config.sync_bn:
+            distribute.synchronise(given)
+        if config.freeze_backbone:
+            options = {"learning": [given.layers[-1].name], "shift_bn": False, **options}
+        if config.gradient_accumulation > 1:
+            check_accumulation(config, objective, given)
+            options = {**options, "accumulation": config.gradient_accumulation}
+        model = kind(given, mixer=mixer(config, data), preprocess=preprocess(config, data), **options)
         optimizer = SGD(config.lr, momentum=config.momentum, l2=config.l2, nesterov=config.nesterov,
                         lr_factors=lr_factors)
-        model.compile(optimizer, objective)
+        if config.precision == "float16":
+            optimizer = LossScale(optimizer)
+        # Not Keras' "auto", which is XLA on a GPU.
+        model.compile(optimizer, objective, jit_compile=config.jit_compile, auto_scale_loss=False)
         model.optimizer.build(model.trainable_variables)
     return model
+
+
+def check_accumulation(config, objective, network):
+    """Refuses micro-batches for a loss that is no sum over rows, and for a network whose replicas talk meanwhile."""
+    if objective.couples_rows:
+        raise UserError(f"--gradient_accumulation={config.gradient_accumulation}: --loss={config.loss} compares the "
+                        "rows of a batch with each other, which micro-batches cut apart; leave it out")
+    if config.strategy != "none" and any(v.aggregation != "none" for v in network.non_trainable_variables):
+        raise UserError(f"--gradient_accumulation={config.gradient_accumulation}: --method={config.method} brings "
+                        "statistics of all replicas together in each forward pass; leave it or --strategy out")
 
 
 def augment(config, data, name):
@@ -137,8 +151,10 @@ def stream(config, data, timeline, start_step=0, **others):
         epochs=config.epochs,
         per_image=config.per_image, augment=augment(config, data, data.augment),
         mix_steps=timeline.mix_steps, drop_remainder=config.drop_remainder, class_counts=data.counts,
+        **distribute.stream_options(config),
         decode=data.decode)
-    return train_stream(data.train.images, data.train.labels, **{**options, **others})
+    make = functools.partial(train_stream, data.train.images, data.train.labels, **{**options, **others})
+    return service.distributed(config.data_service, make) if config.data_service else make()
 
 
 @contextlib.contextmanager

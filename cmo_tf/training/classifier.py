@@ -9,6 +9,8 @@ from cmo_tf.losses.base import LongTailLoss
 from cmo_tf.losses.mixed import mixed_terms
 from cmo_tf.pipeline import steps_per_epoch as count_steps
 from cmo_tf.pipeline import train_stream
+from cmo_tf.training import accumulate
+from cmo_tf.training.replicas import over_replicas, real_rows
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -30,6 +32,7 @@ class LongTailClassifier(keras.Model):
             for the statistics of BatchNorm, which works on the batch as ever (PyTorch's `requires_grad = False`; Keras'
             `trainable = False` would stop it).
         shift_bn: False for a network that is called as in evaluation in training too: statistics stay.
+        accumulation: micro-batches that a step is cut into, see `training.accumulate`.
 
     `.network` is preprocess followed by the network as one plain model on raw pixels: save and export this one.
 
@@ -38,8 +41,9 @@ class LongTailClassifier(keras.Model):
     replicas, and Keras sums the gradients: one step equals that of a single device on the same global batch.
     """
 
-    def __init__(self, network, mixer=None, preprocess=None, learning=None, shift_bn=True, **kwargs):
+    def __init__(self, network, mixer=None, preprocess=None, learning=None, shift_bn=True, accumulation=1, **kwargs):
         super().__init__(**kwargs)
+        self.accumulation = int(accumulation)
         self.learning, self.shift_bn = None if learning is None else tuple(learning), bool(shift_bn)
         self.network = network if preprocess is None else _chain(preprocess, network)
         self.mixer = mixer
@@ -51,6 +55,11 @@ class LongTailClassifier(keras.Model):
     def inner(self):
         """The given network, from normalised images to logits: what a later stage goes on with."""
         return self._parts["network"]
+
+    @property
+    def num_classes(self) -> int:
+        """C of the network's logits."""
+        return _num_classes(self.network)
 
     @property
     def trainable_variables(self):
@@ -94,7 +103,7 @@ class LongTailClassifier(keras.Model):
             first = kwargs.get("initial_epoch", 0)
             x, steps_per_epoch = self._stream(np.asarray(x), np.asarray(y), batch_size or 32, steps_per_epoch, first)
             y = batch_size = None
-        if isinstance(x, tf.data.Dataset):
+        if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
             kwargs["shuffle"] = False  # Keras warns otherwise: a stream brings its own order.
         return super().fit(x, y, batch_size=batch_size, epochs=epochs, steps_per_epoch=steps_per_epoch, **kwargs)
 
@@ -113,23 +122,32 @@ class LongTailClassifier(keras.Model):
         """One step on a batch dict, (x, y) or (x, y, sample_weight)."""
         batch, sample_weight = _batch(data)
         mixed = self._mix(batch)
-        rows = tf.shape(mixed["image"])[0]
-        with tf.GradientTape() as tape:
-            outputs = self._forward(mixed)
-            loss, reported = self._loss(mixed, outputs, sample_weight)
-            if self.losses:
-                loss += tf.add_n(self.losses) / self.distribute_strategy.num_replicas_in_sync
-            scaled = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, self.trainable_weights)
+        if self.accumulation > 1:
+            gradients, outputs, share = accumulate.gradients(self, mixed, sample_weight, self.accumulation)
+        else:
+            gradients, outputs, share = self._gradients(mixed, sample_weight)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        return self._logs(batch, outputs, reported, rows, sample_weight)
+        return self._logs(batch, outputs, tf.stop_gradient(share), sample_weight)
+
+    def _gradients(self, mixed, sample_weight, denominators=None, parts=1):
+        """(gradients, outputs of the real rows, this replica's share of the loss) of a mixed batch, or of one of its
+        `parts` with the denominators of all."""
+        with tf.GradientTape() as tape:
+            mixed, outputs, sample_weight = real_rows(mixed, self._forward(mixed), sample_weight)
+            share = self._share(mixed, outputs, sample_weight, denominators)
+            loss = share
+            if self.losses:
+                loss += tf.add_n(self.losses) / (self.distribute_strategy.num_replicas_in_sync * parts)
+            scaled = self.optimizer.scale_loss(loss)
+        return tape.gradient(scaled, self.trainable_weights), outputs, share
 
     def test_step(self, data):
         """Loss and metrics on plain (x, y) or the P side of a batch dict, unmixed."""
         batch, sample_weight = _batch(data)
         outputs = self(batch["image"], training=False)
-        _, reported = self._loss({**batch, **_unmixed(batch)}, outputs, sample_weight)
-        return self._logs(batch, outputs, reported, tf.shape(batch["image"])[0], sample_weight)
+        mixed, outputs, weights = real_rows({**batch, **_unmixed(batch)}, outputs, sample_weight)
+        share = self._share(mixed, outputs, weights)
+        return self._logs(batch, outputs, share, sample_weight)
 
     def predict_step(self, data):
         """Logits (or the network's dict) of images, (x, y) or a batch dict."""
@@ -143,22 +161,22 @@ class LongTailClassifier(keras.Model):
     def _mix(self, batch):
         if self.mixer is None:
             return {**batch, **_unmixed(batch)}
+        kept = {k: batch[k] for k in ("real",) if k in batch}
         if self.mixer.needs_q and "image_q" not in batch:
             raise UserError(f"fit: the mixer {type(self.mixer).__name__} needs foregrounds; pass a "
                             "cmo_tf.pipeline.train_stream (or plain arrays x and y) instead of a data set of pairs")
-        return self.mixer(batch, training=True)
+        return {**self.mixer(batch, training=True), **kept}
 
-    def _loss(self, mixed, outputs, sample_weight):
-        """(this replica's share of the loss, the whole loss): local numerators over denominators of all replicas."""
-        context = tf.distribute.get_replica_context()
+    def _share(self, mixed, outputs, sample_weight, denominators=None):
+        """This replica's share of the loss: local numerators over denominators of all replicas."""
+        terms = self._terms(mixed, outputs, sample_weight)
+        if denominators is None:
+            denominators = [over_replicas(den) for _, den in terms]
+        return tf.add_n([tf.math.divide_no_nan(num, den)
+                         for (num, _), den in zip(terms, denominators, strict=True)])
 
-        def over_replicas(value, how="sum"):
-            if context is None or context.num_replicas_in_sync == 1:
-                return value
-            if how == "logsumexp":
-                return tf.reduce_logsumexp(context.all_gather(value[None], axis=0), axis=0)
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
-
+    def _terms(self, mixed, outputs, sample_weight):
+        """(numerator, denominator) of each part of the loss, over the rows of this replica."""
         labels = mixed["label"], mixed["label_q"]
         statistics = [{name: over_replicas(value, self.loss.reductions.get(name, "sum"))
                        for name, value in self.loss.statistics(y, outputs).items()} for y in labels]
@@ -166,13 +184,19 @@ class LongTailClassifier(keras.Model):
         if getattr(self.mixer, "batch_mean", False):
             rows = tf.cast(tf.shape(mixed["image"])[0], tf.float32)
             terms = [(num, rows) for num, _ in terms]
-        share = tf.add_n([tf.math.divide_no_nan(num, over_replicas(den)) for num, den in terms])
-        return share, over_replicas(tf.stop_gradient(share))
+        return terms
 
-    def _logs(self, batch, outputs, loss, rows, sample_weight):
-        self._loss_tracker.update_state(loss, sample_weight=tf.cast(rows, tf.float32))
+    def _logs(self, batch, outputs, share, sample_weight):
         logits = outputs["logits"] if isinstance(outputs, dict) else outputs
-        return self.compute_metrics(batch["image"], batch["label"], logits, sample_weight)
+        batch, _, sample_weight = real_rows(batch, {}, sample_weight)
+        # The same numbers on all replicas, so that a checkpoint inside an epoch, which holds their sum, is exact.
+        loss, rows = tf.unstack(over_replicas(tf.stack([share, tf.cast(tf.shape(logits)[0], tf.float32)])))
+        self._loss_tracker.update_state(loss, sample_weight=rows)
+        logs = self.compute_metrics(batch["image"], batch["label"], logits, sample_weight)
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            # Keras takes their mean over the workers along an axis 0.
+            logs = {name: tf.reshape(value, [1]) for name, value in logs.items()}
+        return logs
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Keras would average a batch over the replicas here, which fails where the batch does not divide."""
@@ -199,11 +223,11 @@ class LongTailClassifier(keras.Model):
     def get_config(self):
         parts = {**self._parts, "mixer": self.mixer}
         return {**{k: v and keras.saving.serialize_keras_object(v) for k, v in parts.items()}, "name": self.name,
-                "learning": self.learning, "shift_bn": self.shift_bn}
+                "learning": self.learning, "shift_bn": self.shift_bn, "accumulation": self.accumulation}
 
     @classmethod
     def from_config(cls, config):
-        plain = ("name", "learning", "shift_bn")
+        plain = ("name", "learning", "shift_bn", "accumulation")
         return cls(**{k: v if k in plain or not v else keras.saving.deserialize_keras_object(v)
                       for k, v in config.items()})
 

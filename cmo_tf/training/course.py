@@ -6,6 +6,7 @@ from cmo_tf.errors import UserError
 from cmo_tf.methods import METHODS
 from cmo_tf.methods.stage import Stage, stages_of
 from cmo_tf.pipeline import steps_per_epoch
+from cmo_tf.training import distribute
 from cmo_tf.training.timeline import Timeline
 
 
@@ -40,19 +41,8 @@ def legs(config, num_images: int) -> list[Leg]:
         if not per_epoch:
             raise UserError(f"--batch_size={own.batch_size}: the training split has {num_images} images and "
                             "--drop_remainder leaves no batch; lower one or drop the other")
-        _check_replicas(own, num_images)
+        distribute.check(own, num_images)
         timeline = Timeline(own, per_epoch, stage.trains)
         found.append(Leg(stage, own, timeline, step, epoch))
         step, epoch = step + timeline.total_steps, epoch + timeline.epochs
     return found
-
-
-def _check_replicas(config, num_images):
-    """TensorFlow's convolutions on CPU fail on a replica that gets no row of the short last batch."""
-    if config.strategy == "none" or config.drop_remainder:
-        return
-    from cmo_tf.training import build
-    replicas, rows = build.strategy(config).num_replicas_in_sync, num_images % config.batch_size
-    if rows and (replicas - 1) * -(-rows // replicas) >= rows:
-        raise UserError(f"--batch_size={config.batch_size}: the last batch of an epoch has {rows} images, too few for "
-                        f"{replicas} devices; add --drop_remainder or take another batch size")

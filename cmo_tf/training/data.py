@@ -27,6 +27,7 @@ class RunData:
     groups: dict[str, np.ndarray]
     fingerprint: str
     decode: object
+    skipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -41,19 +42,33 @@ class RunData:
 def load(config) -> RunData:
     """Reads the set that a Config names and selects its splits."""
     source = datasets.load(config.dataset, data_dir=config.data_dir, download=config.download,
-                           image_size=config.image_size)
+                           image_size=config.image_size, data_format=config.data_format,
+                           bad_images=config.bad_images, max_bad=config.max_bad)
     train, validation = split_indices(source.train.labels, source.num_classes, config)
     counts = long_tail.count_labels(source.train.labels[train], source.num_classes)
-    decode = None
-    if not source.in_memory:
-        from cmo_tf.datasets.decode import decode_image_file
-        decode = functools.partial(decode_image_file, stored_size=stored_size(source.image_shape[0]))
+    splits = {"train": _take(source.train, train), "test": source.test,
+              "validation": _take(source.train, validation) if len(validation) else None}
+    decode = _decode(source)
+    if config.cache != "none":
+        from cmo_tf.training import cache
+        splits, decode = cache.keep(config.cache, splits, decode, source.image_shape[:2])
     return RunData(
-        train=_take(source.train, train), validation=_take(source.train, validation) if len(validation) else None,
-        test=source.test, class_names=source.class_names, image_shape=tuple(source.image_shape), mean=source.mean,
+        **splits, class_names=source.class_names, image_shape=tuple(source.image_shape), mean=source.mean,
         std=source.std, augment=config.augment or source.augment, base_augment=source.augment, counts=counts,
         groups=long_tail.shot_groups(counts, config.many_above, config.few_below),
-        fingerprint=long_tail.fingerprint(train, validation), decode=decode)
+        fingerprint=long_tail.fingerprint(train, validation), decode=decode, skipped=source.skipped)
+
+
+def _decode(source):
+    """What `decode=` of the streams is for a set; None for one in memory."""
+    if source.in_memory:
+        return None
+    side = stored_size(source.image_shape[0])
+    if source.published:
+        from cmo_tf.pipeline.pictures import Pictures
+        return Pictures(side, source.records)
+    from cmo_tf.datasets.decode import decode_image_file
+    return functools.partial(decode_image_file, stored_size=side)
 
 
 def split_indices(labels, num_classes, config) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,10 @@
 """The run folder: who may write to it, and whether what lies in it belongs to the run that wants to go on."""
 
+import contextlib
 import dataclasses
 import os
 import shutil
+import tempfile
 
 from cmo_tf import config as configuration
 from cmo_tf import flagfile
@@ -12,17 +14,37 @@ from cmo_tf.methods import METHODS
 from cmo_tf.training.timeline import Timeline
 
 # Flags that may differ on resuming: they change neither what is trained nor what finished steps were.
-FREE = {"max_steps", "data_dir", "download", "eval_batch_size", "checkpoint_every", "checkpoint_every_steps"}
+FREE = {"max_steps", "data_dir", "download", "cache", "eval_batch_size", "checkpoint_every", "checkpoint_every_steps",
+        "early_stop", "max_bad"}
 
 
 def default_run_dir(files: list[str], seed: int) -> str:
-    """`runs/<stem of the first flag file>-s<seed>`; for a run's own flags.cfg, `<that run>-again`."""
+    """`runs/<stem of the first flag file>-s<seed>`; for a run's own flags.cfg `<that run>-again`, for suggested.cfg of
+    `--mode=inspect` the name of what was looked at."""
     if not files:
         return os.path.join("runs", f"default-s{seed}")
     folder, name = os.path.split(os.path.abspath(files[0]))
     if name == "flags.cfg" and os.path.isdir(os.path.join(folder, "checkpoints")):
         return f"{folder}-again"
-    return os.path.join("runs", f"{os.path.splitext(name)[0]}-s{seed}")
+    stem = os.path.splitext(name)[0]
+    if name == "suggested.cfg" and os.path.exists(os.path.join(folder, "inspect.json")):
+        stem = os.path.basename(folder).removeprefix("inspect-")
+    return os.path.join("runs", f"{stem}-s{seed}")
+
+
+@contextlib.contextmanager
+def writing(run_dir: str, chief: bool = True):
+    """Yields the folder that this process writes: the run's, locked, or a temporary one for a worker other than the
+    chief."""
+    if not chief:
+        with tempfile.TemporaryDirectory(prefix="cmo-tf-worker-") as other:
+            yield other
+        return
+    lock = open_run(run_dir)
+    try:
+        yield run_dir
+    finally:
+        close_run(run_dir, lock)
 
 
 def open_run(run_dir: str):

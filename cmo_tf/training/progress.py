@@ -1,6 +1,7 @@
 """Progress with an estimate of the end: a bar in a terminal, plain lines elsewhere, and always a plain log file."""
 
 import datetime
+import io
 import os
 import sys
 import time
@@ -14,11 +15,12 @@ class Progress:
         total, start: steps in all and already done.
         stream: where to report; a bar if it is a terminal.
         every: seconds between lines inside an epoch, where there is no bar.
+        quiet: write the log alone.
     """
 
-    def __init__(self, log_path, total, start=0, stream=None, every=30.0):
+    def __init__(self, log_path, total, start=0, stream=None, every=30.0, quiet=False):
         self.total, self.start, self.step, self.every = total, start, start, every
-        self.stream = stream or sys.stderr
+        self.stream = io.StringIO() if quiet else stream or sys.stderr
         self.log = open(log_path, "a", encoding="utf-8")  # noqa: SIM115 - closed in close()
         self.began = self.spoke = time.monotonic()
         self.bar = _bar(total, start) if self.stream.isatty() and os.environ.get("TERM") != "dumb" else None

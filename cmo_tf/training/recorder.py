@@ -4,7 +4,8 @@ import time
 
 import keras
 
-from cmo_tf.training import state
+from cmo_tf.evaluation import results
+from cmo_tf.training import early_stop, state, workers
 from cmo_tf.training.evaluate import accuracy, accuracy_line
 
 
@@ -34,6 +35,7 @@ class Recorder(keras.callbacks.Callback):
         run = self.run
         run.step += 1
         run.progress.update(run.global_step)
+        run.stop.poll(run.step)
         inside = run.step % run.timeline.steps_per_epoch
         every = run.config.checkpoint_every_steps
         stop = run.stop.number is not None or run.step >= run.timeline.total_steps
@@ -59,23 +61,36 @@ class Recorder(keras.callbacks.Callback):
             row["stage"] = run.leg.stage.name
         run.history.append(row)
         run.progress.line(_describe(row, run.legs[-1].first_epoch + run.legs[-1].timeline.epochs))
-        last = run.step >= run.timeline.total_steps or run.stop.number is not None
-        if last or (epoch + 1) % run.config.checkpoint_every == 0:
+        if run.ended:
+            run.progress.line(f"no better on validation images for {run.config.early_stop} epochs: stopping after "
+                              f"epoch {number}, the best was {run.best['epoch']} (--early_stop)")
+        last = run.step >= run.timeline.total_steps or run.stop.number is not None or run.ended
+        best = run.config.keep == "best" and run.best and run.best["step"] == run.global_step
+        if last or best or (epoch + 1) % run.config.checkpoint_every == 0:
             run.save()
         run.write_history()
         if last:
             self.model.stop_training = True
 
     def _evaluate(self, number):
+        """The chief's figures of an epoch, on all workers: what follows from them (the best epoch, an early end) must
+        be the same on all."""
+        run = self.run
+        found = [self._figures(number), run.best] if run.chief else None
+        row, run.best = workers.of_chief(run.config, results.plain(found))
+        return row
+
+    def _figures(self, number):
         run, data = self.run, self.run.data
         values = accuracy(run.evaluator.predict(data.test, data.size, data.decode), data)
-        judged = values
+        judged = values["all"]
         row = {key: values[key] for key in ("all", "many", "medium", "few")}
         if data.validation is not None:
-            judged = accuracy(run.evaluator.predict(data.validation, data.size, data.decode), data)
-            row["val_all"] = judged["all"]
-        if run.best is None or judged["all"] > run.best["judged"]:
-            run.best = {"judged": judged["all"], "accuracy": values, "epoch": number, "step": run.global_step,
+            predictions = run.evaluator.predict(data.validation, data.size, data.decode)
+            row["val_all"] = accuracy(predictions, data)["all"]
+            row["val_balanced"] = judged = early_stop.score(predictions, data.num_classes)
+        if run.best is None or judged > run.best["judged"] + early_stop.LEAST:
+            run.best = {"judged": judged, "accuracy": values, "epoch": number, "step": run.global_step,
                         "split": "test" if data.validation is None else "val"}
         return row
 

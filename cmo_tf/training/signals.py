@@ -17,6 +17,9 @@ class StopRequest:
 
     number = None
 
+    def poll(self, step) -> None:
+        """Nobody else is to be asked; see `workers.SharedStop`."""
+
     def __call__(self, number, _frame):
         self.number = number
         signal.signal(signal.SIGINT, signal.SIG_DFL)

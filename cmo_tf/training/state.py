@@ -1,5 +1,7 @@
 """Every number a run resumes from, as named arrays: weights, optimizer, loss weights, metrics and seed states."""
 
+import hashlib
+
 import numpy as np
 
 from cmo_tf.errors import UserError
@@ -19,6 +21,14 @@ def variables(model) -> dict:
 def arrays(model) -> dict[str, np.ndarray]:
     """The values of all variables."""
     return {name: np.asarray(variable.numpy()) for name, variable in variables(model).items()}
+
+
+def fingerprint(model) -> str:
+    """SHA-256 of the trained variables: the same on all workers of a run."""
+    digest = hashlib.sha256()
+    for variable in model.trainable_variables:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return f"weights {digest.hexdigest()[:16]}"
 
 
 def restore(model, saved: dict[str, np.ndarray]) -> None:

@@ -4,7 +4,10 @@ import os
 
 import tensorflow as tf
 
-SCALARS = ("loss", "lr", "images_per_second", "all", "many", "medium", "few", "val_all")
+from cmo_tf.evaluation import report_md
+
+ACCURACIES = ("all", "many", "medium", "few", "val_all", "val_balanced")
+SCALARS = ("loss", "lr", "images_per_second", *ACCURACIES)
 
 
 class Board:
@@ -30,6 +33,7 @@ class Board:
             _hparams(self.config)
             tf.summary.image("class counts", _bars(self.data.counts)[None])
             tf.summary.text("flags", "\n\n".join(self.config.arguments()))
+            tf.summary.text("classes", _classes(self.data))
         self.writer.flush()
 
     def panel(self, picture) -> None:
@@ -43,7 +47,7 @@ class Board:
             for row in history[self.written:]:
                 for name in SCALARS:
                     if row.get(name) is not None:
-                        tag = f"accuracy/{name}" if name in ("all", "many", "medium", "few", "val_all") else name
+                        tag = f"accuracy/{name}" if name in ACCURACIES else name
                         tf.summary.scalar(tag, row[name], step=row["epoch"])
         self.written = len(history)
         self.writer.flush()
@@ -61,6 +65,14 @@ def _hparams(config):
     from tensorboard.plugins.hparams import api
     chosen = {k: v for k, v in vars(config).items() if k not in ("run_dir", "data_dir", "mode")}
     api.hparams({k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in chosen.items()})
+
+
+def _classes(data):
+    """A Markdown table of the classes by name, largest first, at most 1000."""
+    group = {place: name for name, places in data.groups.items() for place in places.tolist()}
+    order = sorted(range(data.num_classes), key=lambda k: -data.counts[k])[:1000]
+    rows = [[data.class_names[k], data.counts[k], group[k]] for k in order]
+    return report_md.table(["class", "training images", "group"], rows, numbers=(1,))
 
 
 def _bars(counts):

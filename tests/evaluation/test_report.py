@@ -148,7 +148,7 @@ def test_the_least_a_results_file_may_have(tmp_path):
 def test_best_on_validation_is_named(tmp_path):
     make_run(tmp_path, extra={"best": {"accuracy": {"all": 66.0}, "epoch": 9, "split": "val"}})
     html, _ = written(tmp_path)
-    assert "The best epoch was 9 with 66.00 % on the validation split." in Page(html).text
+    assert "The best epoch was 9 with 66.00 % on the test set; it is chosen on the validation split." in Page(html).text
 
 
 def test_report_is_repeatable(tmp_path):
@@ -204,3 +204,16 @@ def test_report_imports_neither_tensorflow_nor_keras_nor_pyplot(tmp_path):
             "print({'tensorflow', 'keras', 'matplotlib.pyplot'} & set(sys.modules))")
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_early_stop_and_pictures_left_out_are_said():
+    """results.json of a run with --early_stop and --keep=best says so in cards and notes."""
+    from cmo_tf.evaluation import report
+    results = {"accuracy": {"all": 50.0, "many": 60.0, "medium": None, "few": 40.0}, "per_class": [], "epochs": 12,
+               "flags": {"epochs": 40, "early_stop": 5}, "stopped_early": True, "skipped_images": 3,
+               "kept": {"which": "best", "epoch": 7},
+               "best": {"accuracy": {"all": 50.0}, "epoch": 7, "split": "val"}}
+    notes = " ".join(report._notes(results))
+    assert "stopped after epoch 12 of 40: 5 epochs brought nothing better" in notes and "3 pictures could not" in notes
+    assert "All figures are those of epoch 7, best on validation, unless" in notes
+    assert report._headline(results)[0] == ("All", "50.00", "accuracy %, epoch 7, best on validation")

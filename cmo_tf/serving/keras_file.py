@@ -1,0 +1,17 @@
+"""`--format=keras`: one .keras file, for `keras.models.load_model` after `import cmo_tf`."""
+
+import os
+
+import keras
+
+from cmo_tf.training import classes
+
+FILE = "model.keras"
+
+
+def write(served, folder: str, data):
+    """Writes FILE with the class names inside. Returns its name and a function from images to its outputs."""
+    path = os.path.join(folder, FILE)
+    served.classifier().save(path)
+    classes.attach(path, served.class_names)
+    return FILE, keras.models.load_model(path)
