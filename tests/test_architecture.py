@@ -23,9 +23,9 @@ MAY_IMPORT = {
     "augment": set(), "pipeline": {"sampling", "samplers", "augment", "mixing.boxes", "long_tail"},
     "mixing": set(), "losses": set(), "models": set(), "optim": set(), "callbacks": set(),
     "evaluation": {"long_tail"},
-    "flagfile": set(), "contradictions": set(),
+    "flagfile": set(),
 }
-TOP = {"config", "methods", "training", "serving", "main", "__init__", "checks", "inspection"}
+TOP = {"config", "methods", "training", "serving", "main", "__init__", "contradictions", "fields", "inspection"}
 
 
 def name_of(path):

@@ -21,7 +21,8 @@ def report(name, found, advice) -> Report:
         subtitle=f"{advice.dataset} · {len(found.names)} classes · {int(found.counts.sum()):,} training and "
                  f"{int(found.tested.sum()):,} test images",
         headline=_headline(found, rows, advice), notes=_notes(found, advice), figures=_figures(found, rows, advice),
-        tables=[Table("What stops the training", ["", ""], [[str(k), text] for k, text in enumerate(found.stoppers, 1)]),
+        tables=[Table("What stops the training", ["", ""], [[str(k), text] for k, text in
+                                                            enumerate(found.stoppers, 1)]),
                 Table("Suggested flags", ["flag", "why"], [[f"--{k}={_value(v)}", why] for k, v, why in advice.flags
                                                            if k != "dataset"]),
                 _problems("Pictures that cannot be read", found.bad, "why"),
@@ -50,7 +51,7 @@ def _headline(found, rows, advice):
     across = sum(group.across for group in found.groups)
     cards = [("All", f"{len(found.pictures) or int(found.counts.sum() + found.tested.sum()):,}", "pictures"),
              *((name.capitalize(), str(groups[name]), words[name]) for name in GROUPS),
-             ("Imbalance", f"{found.ratio:.3g}", "largest {0:,}, smallest {1:,} training images".format(
+             ("Imbalance", f"{found.ratio:.3g}", "largest {:,}, smallest {:,} training images".format(
                  *(max(found.counts), min(found.counts)) if len(found.counts) else (0, 0)))]
     if found.pictures:
         cards += [("Bad", f"{len(found.bad):,}", "cannot be read"),

@@ -17,9 +17,9 @@ class BatchNorm(keras.layers.BatchNormalization):
         if not training or not self.trainable or not self._can_fuse(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
+        gamma, beta = (keras.ops.convert_to_tensor(variable) for variable in (self.gamma, self.beta))
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs, scale=self.gamma.value, offset=self.beta.value, mean=[], variance=[], epsilon=self.epsilon,
-            is_training=True)
+            x=inputs, scale=gamma, offset=beta, mean=[], variance=[], epsilon=self.epsilon, is_training=True)
         # The kernel divides by n - 1; Keras' running variance is that of n.
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
         variance *= (count - 1.0) / count

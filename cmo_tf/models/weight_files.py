@@ -45,6 +45,8 @@ def load(network, path: str) -> list[str]:
         _check(layer, entry, where)
     for layer, entry in pairs:
         layer.set_weights(_mended(layer, entry.values))
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with copies of its weights
     return left
 
 

@@ -1,4 +1,4 @@
-"""Converters talk on stderr from Python and C++ alike; what they said is shown only if they fail."""
+"""Converters talk on stderr from Python and C++ alike; nothing of it is shown, an error is told in one line."""
 
 import contextlib
 import logging
@@ -8,6 +8,7 @@ import tempfile
 import warnings
 
 from cmo_tf.errors import UserError
+from cmo_tf.training.signals import Stopped
 
 
 @contextlib.contextmanager
@@ -21,7 +22,9 @@ def converting(name: str):
         os.dup2(said.fileno(), 2)
         try:
             yield
-        except Exception as error:  # each converter has its own kinds
+        except (UserError, Stopped):
+            raise
+        except Exception as error:  # each converter has kinds of its own
             reason = next(iter(str(error).strip().split("\n")), "")[:300]
             raise UserError(f"--format={name}: its converter refuses this network or these package versions "
                             f"({type(error).__name__}: {reason}); take another format, or the versions of "

@@ -9,7 +9,7 @@ from cmo_tf.pipeline import eval_batches
 
 
 class Evaluator:
-    """Evaluates one network again and again without retracing, the last partial batch included.
+    """Evaluates one network again and again, the last partial batch included, with one graph for all batch sizes.
 
     Args:
         network: keras.Model from raw pixels to logits, or to a dict with `logits`.
@@ -19,11 +19,12 @@ class Evaluator:
     """
 
     def __init__(self, network, scale=1.0, batch_size=500, offset=None):
-        self.scale, self.batch_size = scale, batch_size
+        self.scale, self.batch_size, self.traces = scale, batch_size, 0
         self.offset = 0.0 if offset is None else np.asarray(offset, np.float32) / np.float32(scale)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function
         def logits(images):
+            self.traces += 1
             outputs = network(images, training=False)
             return outputs["logits"] if isinstance(outputs, dict) else outputs
 
@@ -32,7 +33,9 @@ class Evaluator:
     def logits(self, split, size, decode=None):
         """float32 (N, C) of a datasets.Split, as the network gives them; images are centre-cropped to `size`."""
         batches = eval_batches(split.images, batch_size=self.batch_size, size=size, decode=decode)
-        return np.concatenate([self._logits(images).numpy() for images in batches])
+        # Traced for batches of any size: the first one alone would be followed by a second graph for the short last.
+        logits = self._logits.get_concrete_function(batches.element_spec)
+        return np.concatenate([logits(images).numpy() for images in batches])
 
     def predict(self, split, size, decode=None):
         """Predictions of a datasets.Split, whose images are centre-cropped to `size` (height, width)."""

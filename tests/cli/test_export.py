@@ -15,6 +15,7 @@ from cmo_tf.datasets import digits
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.results import read_predictions
 from cmo_tf.serving import check, formats, litert
+from cmo_tf.serving.quiet import converting
 
 CLASSES = {"class_names": [str(k) for k in range(10)]}
 ONE_EPOCH = ("--dataset=digits --imbalance_ratio=20 --max_per_class=20 --model=resnet20 --batch_size=16 --lr=0.02 "
@@ -115,6 +116,19 @@ def test_what_cannot_be_exported_is_refused_at_once(finished, tmp_path, monkeypa
 def test_representative_images_are_of_all_classes_in_turn():
     labels = np.array([0, 0, 0, 0, 1, 1, 2])
     assert labels[litert.in_turn(labels)].tolist() == [0, 1, 2, 0, 1, 0, 0]
+
+
+def test_converters_that_fail_are_one_line(capfd):
+    from cmo_tf.training.signals import Stopped
+    with pytest.raises(UserError, match="--format=onnx: its converter refuses .*KeyError: 'Beta'") as refused, \
+            converting("onnx"):
+        print("a page of graph", file=sys.stderr)
+        os.write(2, b"and more from C++")
+        raise KeyError("Beta")
+    assert "\n" not in str(refused.value)
+    with pytest.raises(Stopped), converting("onnx"):
+        raise Stopped(15)
+    assert "C++" not in capfd.readouterr().err
 
 
 def test_differences_are_judged():

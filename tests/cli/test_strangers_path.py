@@ -16,8 +16,8 @@ from cmo_tf.config import MODES
 
 def command(line, folder) -> str:
     """Runs `python -m cmo_tf.main LINE` in a folder of the stranger's; what it printed."""
-    done = subprocess.run([sys.executable, "-m", "cmo_tf.main", *line.split()], cwd=folder, capture_output=True, text=True,
-                          env=environment())
+    done = subprocess.run([sys.executable, "-m", "cmo_tf.main", *line.split()], cwd=folder, capture_output=True,
+                          text=True, env=environment())
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

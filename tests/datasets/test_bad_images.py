@@ -49,10 +49,14 @@ def animated():
 
 
 GOOD = {
-    "cmyk.jpg": lambda: encoded(photo().convert("CMYK"), "JPEG"), "deep.png": lambda: encoded(sixteen_bits(), "PNG"),
-    "grey.jpg": lambda: encoded(photo().convert("L"), "JPEG"), "alpha.png": lambda: encoded(photo().convert("LA"), "PNG"),
-    "rgba.png": lambda: encoded(photo().convert("RGBA"), "PNG"), "few.png": lambda: encoded(photo().convert("P"), "PNG"),
-    "bits.png": lambda: encoded(photo().convert("1"), "PNG"), "moving.png": animated,
+    "cmyk.jpg": lambda: encoded(photo().convert("CMYK"), "JPEG"),
+    "grey.jpg": lambda: encoded(photo().convert("L"), "JPEG"),
+    "alpha.png": lambda: encoded(photo().convert("LA"), "PNG"),
+    "rgba.png": lambda: encoded(photo().convert("RGBA"), "PNG"),
+    "few.png": lambda: encoded(photo().convert("P"), "PNG"),
+    "bits.png": lambda: encoded(photo().convert("1"), "PNG"),
+    "deep.png": lambda: encoded(sixteen_bits(), "PNG"),
+    "moving.png": animated,
     "misnamed.png": lambda: encoded(photo(), "JPEG"), "misnamed.jpg": lambda: encoded(photo(), "PNG"),
     "point.png": lambda: encoded(photo(1, 1), "PNG"), "line.png": lambda: encoded(photo(1, 60), "PNG"),
     "SHOUTED.JPEG": lambda: encoded(photo(), "JPEG"), "progressive.jpg": lambda: encoded(photo(), "JPEG",
