@@ -14,7 +14,6 @@ PACKAGE = "cmo_tf"
 # Every class of ours that is registered with keras; a test compares this table with the decorators.
 CLASSES = {
     "BalancedSoftmax": "cmo_tf.losses.balanced_softmax",
-    "BatchNorm": "cmo_tf.models.batch_norm",
     "CMO": "cmo_tf.mixing.cmo",
     "CMOBack": "cmo_tf.mixing.cmo_back",
     "CMOMinor": "cmo_tf.mixing.cmo_minor",
@@ -32,6 +31,7 @@ CLASSES = {
     "LDAM": "cmo_tf.losses.ldam",
     "LabelAwareSmoothing": "cmo_tf.losses.label_aware_smoothing",
     "LogitAdjusted": "cmo_tf.losses.logit_adjusted",
+    "LossScale": "cmo_tf.training.loss_scale",
     "LongTailClassifier": "cmo_tf.training.classifier",
     "Mixed": "cmo_tf.losses.mixed",
     "Mixup": "cmo_tf.mixing.mixup",

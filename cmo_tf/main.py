@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(config, files, arguments):
     import_tensorflow()
     from cmo_tf.serving import MODES
-    from cmo_tf.training import folder, run, signals
+    from cmo_tf.training import finished, folder, run, signals
     from cmo_tf.training.evaluate import accuracy_line
     _check_backend()
     try:
@@ -37,7 +37,7 @@ def _run(config, files, arguments):
             if not config.run_dir:
                 raise UserError("--mode=eval: name the run's folder, --run_dir=runs/NAME")
             # The run's own flags, with what stands on the command line (another --data_dir, say) in their place.
-            found = run.evaluate(config.run_dir, folder.read_config(config.run_dir, arguments))
+            found = finished.evaluate(config.run_dir, folder.read_config(config.run_dir, arguments))
         else:
             found = run.train(config, config.run_dir or folder.default_run_dir(files, config.seed))
     except signals.Stopped as stopped:

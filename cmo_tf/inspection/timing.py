@@ -13,7 +13,7 @@ from cmo_tf.long_tail import shot_groups
 from cmo_tf.pipeline import steps_per_epoch
 from cmo_tf.training import build
 from cmo_tf.training.data import RunData
-from cmo_tf.training.run import make_repeatable
+from cmo_tf.training.repeatable import make_repeatable
 from cmo_tf.training.timeline import Timeline
 
 WARM = 3  # steps before the clock starts; the first compiles

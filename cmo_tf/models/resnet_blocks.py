@@ -9,7 +9,6 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
-from cmo_tf.models.batch_norm import BatchNorm
 from cmo_tf.models.grouped import GroupedConv2D
 from cmo_tf.models.heads import layer_seed
 
@@ -105,4 +104,4 @@ def _conv_bn(x, layout, channels, size, conv_name, bn_name, seed, stride=1, grou
                                                               **INITIAL[layout.initial]),
         name=conv_name,
     )(x)
-    return BatchNorm(momentum=0.9, epsilon=1e-5, name=bn_name)(x)
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=bn_name)(x)

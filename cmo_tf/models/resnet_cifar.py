@@ -9,7 +9,6 @@ import keras
 from keras import layers, ops
 
 from cmo_tf.errors import UserError
-from cmo_tf.models.batch_norm import BatchNorm
 from cmo_tf.models.heads import classifier, he_normal, layer_seed
 
 
@@ -82,7 +81,7 @@ def _conv_bn(x, channels, stride, conv_name, bn_name, seed):
         kernel_initializer=he_normal(layer_seed(seed, conv_name)),
         name=conv_name,
     )(x)
-    return BatchNorm(momentum=0.9, epsilon=1e-5, name=bn_name)(x)
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=bn_name)(x)
 
 
 def _option_a(x, channels, stride, name):

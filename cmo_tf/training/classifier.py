@@ -10,6 +10,7 @@ from cmo_tf.losses.mixed import mixed_terms
 from cmo_tf.pipeline import steps_per_epoch as count_steps
 from cmo_tf.pipeline import train_stream
 from cmo_tf.training import accumulate
+from cmo_tf.training.fused import fuse
 from cmo_tf.training.replicas import over_replicas, real_rows
 
 
@@ -45,6 +46,7 @@ class LongTailClassifier(keras.Model):
         super().__init__(**kwargs)
         self.accumulation = int(accumulation)
         self.learning, self.shift_bn = None if learning is None else tuple(learning), bool(shift_bn)
+        fuse(network)
         self.network = network if preprocess is None else _chain(preprocess, network)
         self.mixer = mixer
         self._parts = {"network": network, "preprocess": preprocess}

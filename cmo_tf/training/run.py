@@ -3,10 +3,6 @@
 import os
 import time
 
-import keras
-import numpy as np
-import tensorflow as tf
-
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation import results
 from cmo_tf.evaluation.report import write_report
@@ -23,6 +19,7 @@ from cmo_tf.training import (
     introduce,
     memory,
     panel,
+    repeatable,
     signals,
     state,
     tensorboard,
@@ -43,21 +40,12 @@ def train(config, run_dir: str) -> dict:
     Raises:
         UserError: bad input. signals.Stopped: a signal came; the run is saved.
     """
-    make_repeatable(config)
+    repeatable.make_repeatable(config)
     distribute.strategy(config)  # workers meet before anything else computes
     with workers.watched(config), folder.writing(run_dir, workers.is_chief(config)) as written:
         run = Run(config, run_dir, written)
         with unreadable.named(run):
             return run.go()
-
-
-def make_repeatable(config) -> None:
-    """Op determinism where it is asked for: by default on CPU, where it costs little."""
-    wanted = config.deterministic
-    if wanted is None:
-        wanted = not tf.config.list_physical_devices("GPU")
-    if wanted:
-        tf.config.experimental.enable_op_determinism()
 
 
 class Run:
@@ -276,25 +264,3 @@ class Run:
         workers.agree(self.whole, "trained weights", [state.fingerprint(self.model)])
         workers.wait(self.whole)
         return results.read_results(self.read_dir)
-
-
-def evaluate(run_dir: str, config) -> dict:
-    """`--mode=eval`: accuracy of a run's model.keras, from the run folder and its data alone; writes nothing."""
-    path = os.path.join(run_dir, "model.keras")
-    if not os.path.exists(path):
-        raise UserError(f"--run_dir={run_dir}: no model.keras there; let the run finish first")
-    make_repeatable(config)
-    data = run_data.load(config)
-    network = keras.models.load_model(path)
-    config = course.legs(config, len(data.train))[-1].config  # the loss of the last stage says what logits mean
-    evaluator = build.evaluator(config, data.counts, network, build.loss(config, data.counts))
-    predictions = evaluator.predict(data.test, data.size, data.decode)
-    return results.evaluate(predictions, data.counts, data.class_names, data.groups)
-
-
-def weights(run_dir: str) -> dict[str, np.ndarray]:
-    """Arrays of a run's newest good checkpoint, for comparing runs."""
-    found = CheckpointStore(os.path.join(run_dir, "checkpoints")).load()
-    if found is None:
-        raise UserError(f"--run_dir={run_dir}: no checkpoint there")
-    return found[0]

@@ -10,7 +10,7 @@ import pytest
 from cmo_tf.config import parse
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.metrics import Predictions
-from cmo_tf.training import early_stop, run
+from cmo_tf.training import early_stop, finished, run
 
 FLAGS = ("--dataset=digits", "--max_per_class=20", "--val_fraction=0.2", "--epochs=12", "--batch_size=64",
          "--warmup_epochs=0", "--lr=1e-9", "--model=resnet20", "--early_stop=2", "--nodownload")
@@ -95,6 +95,6 @@ def test_the_best_epoch_is_kept(tiny, tmp_path):
     last, best = (run.train(parse([*flags, f"--keep={keep}"])[0], str(tmp_path / keep)) for keep in ("last", "best"))
     assert best["best"] == last["best"] and best["kept"]["which"] == "best"
     assert best["kept"]["epoch"] == best["best"]["epoch"] and best["accuracy"] == best["best"]["accuracy"]
-    found = run.evaluate(str(tmp_path / "best"), parse([*flags, "--keep=best"])[0])
+    found = finished.evaluate(str(tmp_path / "best"), parse([*flags, "--keep=best"])[0])
     assert found["accuracy"] == read(tmp_path / "best")["accuracy"]
     assert f"epoch {best['kept']['epoch']}, best on validation" in (tmp_path / "best" / "report.html").read_text()

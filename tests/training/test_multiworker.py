@@ -20,8 +20,8 @@ def ended_well(workers):
 
 
 def weights(run_dir):
-    from cmo_tf.training import run
-    return {k: v for k, v in run.weights(str(run_dir)).items() if not k.startswith("metric")}
+    from cmo_tf.training import finished
+    return {k: v for k, v in finished.weights(str(run_dir)).items() if not k.startswith("metric")}
 
 
 @pytest.fixture(scope="module")

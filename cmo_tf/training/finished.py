@@ -1,0 +1,35 @@
+"""What can be asked of a finished run."""
+
+import os
+
+import keras
+import numpy as np
+
+from cmo_tf.errors import UserError
+from cmo_tf.evaluation import results
+from cmo_tf.training import build, course
+from cmo_tf.training import data as run_data
+from cmo_tf.training.checkpoint import CheckpointStore
+from cmo_tf.training.repeatable import make_repeatable
+
+
+def evaluate(run_dir: str, config) -> dict:
+    """`--mode=eval`: accuracy of a run's model.keras, from the run folder and its data alone; writes nothing."""
+    path = os.path.join(run_dir, "model.keras")
+    if not os.path.exists(path):
+        raise UserError(f"--run_dir={run_dir}: no model.keras there; let the run finish first")
+    make_repeatable(config)
+    data = run_data.load(config)
+    network = keras.models.load_model(path)
+    config = course.legs(config, len(data.train))[-1].config  # the loss of the last stage says what logits mean
+    evaluator = build.evaluator(config, data.counts, network, build.loss(config, data.counts))
+    predictions = evaluator.predict(data.test, data.size, data.decode)
+    return results.evaluate(predictions, data.counts, data.class_names, data.groups)
+
+
+def weights(run_dir: str) -> dict[str, np.ndarray]:
+    """Arrays of a run's newest good checkpoint, for comparing runs."""
+    found = CheckpointStore(os.path.join(run_dir, "checkpoints")).load()
+    if found is None:
+        raise UserError(f"--run_dir={run_dir}: no checkpoint there")
+    return found[0]
