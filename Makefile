@@ -21,7 +21,7 @@ run: $(VENV)/.installed ## quickstart: train on the digits, write a report
 test: lint ## ruff and all fast tests
 	$(VENV)/bin/python -m pytest
 
-slow: $(VENV)/.installed-dev ## the tests that take minutes
+slow: $(VENV)/.installed-export ## the tests that take minutes
 	$(VENV)/bin/python -m pytest -m slow
 
 lint: $(VENV)/.installed-dev ## ruff
@@ -42,4 +42,8 @@ $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-export: requirements-export.txt $(VENV)/.installed-dev
+	@$(PIP) -r requirements-export.txt
 	@touch $@

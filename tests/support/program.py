@@ -104,7 +104,7 @@ def history(run_dir) -> list[dict]:
 
 def assert_same_end(one, other) -> None:
     """Two runs ended alike to the bit: every array of the last checkpoint, history, predictions."""
-    from cmo_tf.training.run import weights
+    from cmo_tf.training.finished import weights
     first, second = weights(str(one)), weights(str(other))
     assert len(first) == len(second) > 100
     # Keras numbers its names through a process, so that only the order is the same.
