@@ -28,8 +28,8 @@ def devices(config) -> list[str]:
          f"{config.batch_size}"),
         (config.jit_compile and not config.drop_remainder, "--jit_compile: XLA compiles for one size of batch; add "
          "--drop_remainder"),
-        (config.jit_compile and config.deterministic, "--deterministic: Keras compiles nothing with XLA under it; leave "
-         "it or --jit_compile out"),
+        (config.jit_compile and config.deterministic, "--deterministic: Keras compiles nothing with XLA under it; "
+         "leave it or --jit_compile out"),
         (config.jit_compile and config.strategy != "none", f"--jit_compile: does not go with --strategy="
          f"{config.strategy}; leave one of them out"),
     )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from method_runs import add_small_networks
 from program import assert_same_end, program
+from worker_runs import Workers
 
 from cmo_tf.evaluation.results import read_results
 
@@ -69,18 +70,36 @@ def test_a_bad_picture_is_named(damage, message, tmp_path, tree):
     assert "Traceback" not in ended.err
 
 
+def tree_of_50_classes(root, dataset):
+    """2,000 JPEGs of mixed sizes, grey and CMYK ones and PNGs among them."""
+    counts = np.maximum(2, (220 * 0.02 ** (np.arange(50) / 49)).astype(int))
+    counts[0] += max(0, 2000 - counts.sum())
+    make = {"imagenet_lt": big_sets.make_imagenet_tree, "inaturalist2018": big_sets.make_inaturalist_tree}[dataset]
+    return make(root, counts, 1, side=(150, 400))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset,form", [("imagenet_lt", "files"), ("inaturalist2018", "files"),
                                           ("imagenet_lt", "tfrecord"), ("inaturalist2018", "array_record")])
 def test_resnet50_on_2000_pictures_of_50_classes(dataset, form, tmp_path):
-    """JPEGs of mixed sizes, grey and CMYK ones and PNGs among them, at 224 pixels with the sets' own augmentation."""
-    counts = np.maximum(2, (220 * 0.02 ** (np.arange(50) / 49)).astype(int))
-    counts[0] += max(0, 2000 - counts.sum())
-    make = {"imagenet_lt": big_sets.make_imagenet_tree, "inaturalist2018": big_sets.make_inaturalist_tree}[dataset]
-    data_dir = make(tmp_path / "tree", counts, 1, side=(150, 400))
-    arguments = []
+    """At 224 pixels with the sets' own augmentation."""
+    data_dir, arguments = tree_of_50_classes(tmp_path / "tree", dataset), []
     if form != "files":
         big_sets.make_records(tmp_path / "records", dataset, data_dir, form)
         data_dir, arguments = tmp_path / "records", ["--q_source=rejection"] * (form == "tfrecord")
     check(tmp_path / "run", f"--dataset={dataset}", f"--data_dir={data_dir}", "--image_size=224", "--model=resnet50",
           "--eval_batch_size=16", *arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["mirrored", "multiworker"])
+def test_resnet50_on_two_devices_and_on_two_hosts(strategy, tmp_path):
+    data_dir = tree_of_50_classes(tmp_path / "tree", "imagenet_lt")
+    given = ["--dataset=imagenet_lt", f"--data_dir={data_dir}", "--image_size=224", "--model=resnet50",
+             "--eval_batch_size=16"]
+    if strategy == "mirrored":
+        check(tmp_path / "run", *given, "--strategy=mirrored")
+        return
+    ended = Workers(2, tmp_path / "run", *TINY, *given, "--max_steps=2", timeout=60).end()
+    assert [e.code for e in ended] == [0, 0], ended
+    assert read_results(str(tmp_path / "run"))["steps"] == 2

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from determinism import any_operations  # noqa: F401
 from small_models import COUNTS, WEIGHTS, small_classifier, small_network, small_stream, trained
 
 from cmo_tf import CMO, LongTailClassifier
@@ -117,6 +118,7 @@ def test_one_replica_that_overflows_stops_all():
 
 
 @pytest.mark.parametrize("kind", ["ce", "ldam", "bs"])
+@pytest.mark.usefixtures("any_operations")
 def test_xla_gives_the_same_step(kind):
     found = []
     for jit_compile in (False, True):
@@ -144,6 +146,7 @@ def test_xla_compiles_every_mixer(name):
 def test_contradictions():
     full, mirrored = dict(drop_remainder=True), dict(strategy="mirrored")
     for flags, told in ((dict(jit_compile=True), "--jit_compile: XLA compiles for one size of batch; add --drop_"),
+                        (dict(jit_compile=True, deterministic=True, **full), "--deterministic: Keras compiles nothing"),
                         (dict(jit_compile=True, **full, **mirrored), "--jit_compile: does not go with --strategy"),
                         (dict(sync_bn=True), "--sync_bn: is for several devices"),
                         (dict(num_devices=2), "--num_devices=2: is for --strategy=mirrored"),

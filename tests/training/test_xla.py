@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from determinism import any_operations  # noqa: F401
 
 from cmo_tf import CMO, LongTailClassifier
 from cmo_tf.losses import LDAM, BalancedSoftmax, CrossEntropy
@@ -34,6 +35,7 @@ def classifier(loss):
 
 
 @pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.usefixtures("any_operations")
 def test_the_step_is_one_program_without_callbacks_to_the_host(name):
     """Forward, mixing, loss, backward, optimizer and metrics, with the same result as op by op."""
     first, second = batches()
