@@ -60,11 +60,20 @@ def record_draws(labels, counts, distribution, method, batch_size, seed, start_s
         mine = by_class[int(label)]
         return tf.data.Dataset.from_tensor_slices((mine, np.full(len(mine), label, np.int64)))
 
+    drawn = draw_by_epoch(records, tf.TensorSpec([None], tf.int64), per_epoch, batch_size, seed, start_step, counts,
+                          method=method, distribution=distribution, shuffle_buffer=len(labels), readers=reader)
+    return drawn.map(lambda index: (index,))
+
+
+def draw_by_epoch(records, signature, per_epoch, batch_size, seed, start_step, counts, **options):
+    """Endless dataset of batches of what stands before the label in `records`, drawn from Q by `minority_stream`.
+
+    The stream is made anew for every epoch of `per_epoch` batches, from (seed, epoch), and skipped to `start_step`.
+    """
     def draws():
         for epoch in itertools.count(start_step // per_epoch):
             done = start_step % per_epoch if epoch == start_step // per_epoch else 0
-            stream = minority_stream(records, counts, method=method, seed=seed, epoch=epoch, start=done * batch_size,
-                                     distribution=distribution, shuffle_buffer=len(labels), readers=reader)
-            yield from stream.map(lambda index, _: (index,)).batch(batch_size).take(per_epoch - done)
+            stream = minority_stream(records, counts, seed=seed, epoch=epoch, start=done * batch_size, **options)
+            yield from stream.map(lambda picked, _: picked).batch(batch_size).take(per_epoch - done)
 
-    return tf.data.Dataset.from_generator(draws, output_signature=(tf.TensorSpec([None], tf.int64),))
+    return tf.data.Dataset.from_generator(draws, output_signature=signature)

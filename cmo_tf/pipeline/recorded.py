@@ -5,15 +5,13 @@ Q, is never decoded. Files are taken in a shuffled order, a few at a time, and r
 permutation as even as that of random access, but each image still comes once an epoch.
 """
 
-import itertools
-
 import numpy as np
 import tensorflow as tf
 
 from cmo_tf.errors import UserError
+from cmo_tf.pipeline.order import draw_by_epoch, steps_per_epoch
 from cmo_tf.pipeline.pictures import encoded_of
 from cmo_tf.pipeline.plan import Draw, stateless_seed
-from cmo_tf.pipeline.records import minority_stream
 
 # Undecoded records that are shuffled together (200 MB of ImageNet), files read at once and bytes a file buffers.
 SHUFFLED, FILES, BUFFER = 2048, 4, 2**22
@@ -36,7 +34,7 @@ def recorded_batches(store, rows, labels, batch_size, seed, start_step, drop_rem
         store: of the records.
         rows: (N,) their row numbers in it. labels: (N,).
     """
-    per_epoch = len(rows) // batch_size if drop_remainder else -(-len(rows) // batch_size)
+    per_epoch = steps_per_epoch(len(rows), batch_size, drop_remainder)
     reader = _reader(store, rows, labels)
 
     def epoch_batches(epoch):
@@ -59,18 +57,12 @@ def recorded_batches(store, rows, labels, batch_size, seed, start_step, drop_rem
 
 def recorded_draws(store, rows, labels, counts, distribution, method, batch_size, seed, start_step, drop_remainder):
     """Dataset of (index, encoded picture): Q by rejection or interleave over the records."""
-    per_epoch = len(rows) // batch_size if drop_remainder else -(-len(rows) // batch_size)
+    per_epoch = steps_per_epoch(len(rows), batch_size, drop_remainder)
     records = _reader(store, rows, labels)(None).map(lambda index, record, label: ((index, record), label))
 
-    def draws():
-        for epoch in itertools.count(start_step // per_epoch):
-            done = start_step % per_epoch if epoch == start_step // per_epoch else 0
-            stream = minority_stream(records, counts, method=method, seed=seed, epoch=epoch, start=done * batch_size,
-                                     distribution=distribution, shuffle_buffer=SHUFFLED)
-            yield from stream.map(lambda picked, _: picked).batch(batch_size).take(per_epoch - done)
-
     signature = (tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.string))
-    drawn = tf.data.Dataset.from_generator(draws, output_signature=signature)
+    drawn = draw_by_epoch(records, signature, per_epoch, batch_size, seed, start_step, counts, method=method,
+                          distribution=distribution, shuffle_buffer=SHUFFLED)
     return drawn.map(lambda index, records: (index, encoded_of(records)))
 
 

@@ -1,3 +1,5 @@
+from unittest import mock
+
 import pytest
 
 
@@ -14,3 +16,12 @@ def small_networks(monkeypatch):
     """Networks of 8 layers, for fast runs."""
     from method_runs import add_small_networks
     add_small_networks(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def no_plots():
+    """They take longer than small runs."""
+    from cmo_tf.training import run
+    with mock.patch.object(run, "write_report", return_value=("report.html", None)), \
+            mock.patch.object(run.panel, "write"):
+        yield

@@ -2,7 +2,6 @@
 
 import functools
 from types import SimpleNamespace
-from unittest import mock
 
 import keras
 import numpy as np
@@ -26,21 +25,13 @@ from cmo_tf.methods.fsa import Fusion, FusionTraining, stages
 from cmo_tf.methods.fsa_batches import confusing_classes, fusion_stream, mean_scores
 from cmo_tf.models import fsa
 from cmo_tf.models.resnet_cifar import resnet_cifar
-from cmo_tf.training import build, run
+from cmo_tf.training import build
 from cmo_tf.training.classifier import LongTailClassifier
 
-pytestmark = pytest.mark.usefixtures("small_networks")
+pytestmark = pytest.mark.usefixtures("small_networks", "no_plots")
 FSA = type("FSA", (FusionTraining, LongTailClassifier), {})
 OPTIONS = {"fused": 2, "specific": 0.6, "generic": 0.4, "confusing": 2}
 RANDOM = np.random.default_rng(0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_plots():
-    """They take longer than these runs."""
-    with mock.patch.object(run, "write_report", return_value=("report.html", None)), \
-            mock.patch.object(run.panel, "write"):
-        yield
 
 
 @pytest.fixture(scope="module")

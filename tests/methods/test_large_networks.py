@@ -20,7 +20,7 @@ from cmo_tf.models.bbn import two_branch_large_resnet
 from cmo_tf.models.resnet import RESNET50, resnet
 from cmo_tf.models.ride_resnet import ride_resnet
 from cmo_tf.models.router import with_router
-from cmo_tf.training import build, course, run
+from cmo_tf.training import build, course
 
 # 17 layers, 8 to 64 planes.
 LAYOUT = RESNET50._replace(blocks=(1, 1, 1, 2), planes=8)
@@ -127,16 +127,14 @@ def folder(tmp_path_factory):
     *((method, "resnet50") for method in METHODS), ("ce", "resnext50_32x4d"), ("causal_norm", "resnext50_32x4d"),
     ("ride", "resnext50_32x4d"), ("ce", "wide_resnet50_2"), ("ce", "resnet101"), ("ce", "resnet152"),
     ("ce", "resnet10"), ("ride", "resnet10")])
-def test_two_steps_of_the_program(folder, tmp_path, method, model):
+def test_two_steps_of_the_program(folder, tmp_path, method, model, no_plots):
     """Two steps of each stage on images of 32 pixels, results, and the same accuracy from model.keras."""
     flags = METHODS.get(method, "").replace("--paco_queue=28", "--paco_queue=22")
     short = {"ride": "--router_epochs=1", "crt": "--stage2_epochs=1", "lws": "--stage2_epochs=1",
              "las": "--stage2_epochs=1", "mislas": "--stage2_epochs=1"}.get(method, "")
-    with mock.patch.object(run, "write_report", return_value=("report.html", None)), \
-            mock.patch.object(run.panel, "write"):
-        ended = program(f"--dataset=folder:{folder}", "--image_size=32", f"--method={method}", f"--model={model}",
-                        *shlex.split(flags), *short.split(), "--batch_size=11", "--epochs=1", "--warmup_epochs=0",
-                        "--lr=0.001", "--many_above=8", "--few_below=5", f"--run_dir={tmp_path}")
+    ended = program(f"--dataset=folder:{folder}", "--image_size=32", f"--method={method}", f"--model={model}",
+                    *shlex.split(flags), *short.split(), "--batch_size=11", "--epochs=1", "--warmup_epochs=0",
+                    "--lr=0.001", "--many_above=8", "--few_below=5", f"--run_dir={tmp_path}")
     assert ended.code == 0, ended.err
     assert read_results(str(tmp_path))["steps"] >= 2
     evaluated = program("--mode=eval", f"--run_dir={tmp_path}")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from unittest import mock
 
 import keras
 import numpy as np
@@ -27,18 +26,10 @@ from cmo_tf.methods import METHODS
 from cmo_tf.methods.oversample import KINDS, oversample
 from cmo_tf.methods.smote import OnPixels
 from cmo_tf.methods.stage import stages_of
-from cmo_tf.training import build, course, run
+from cmo_tf.training import build, course
 
-pytestmark = pytest.mark.usefixtures("small_networks")
+pytestmark = pytest.mark.usefixtures("small_networks", "no_plots")
 COUNTS = [30, 20, 9, 4, 1]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_plots():
-    """They take longer than these runs."""
-    with mock.patch.object(run, "write_report", return_value=("report.html", None)), \
-            mock.patch.object(run.panel, "write"):
-        yield
 
 
 @pytest.fixture(scope="module")

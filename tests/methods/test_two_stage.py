@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-from unittest import mock
 
 import keras
 import numpy as np
@@ -16,7 +15,7 @@ from cmo_tf.evaluation.results import read_results
 from cmo_tf.methods import METHODS
 from cmo_tf.methods.stage import stages_of
 from cmo_tf.models import create, two_stage
-from cmo_tf.training import build, run
+from cmo_tf.training import build
 from cmo_tf.training import data as run_data
 
 TINY = ("--dataset=digits --imbalance_ratio=20 --max_per_class=12 --val_fraction=0.3 --model=resnet20 --epochs=1 "
@@ -27,11 +26,9 @@ TRAINED = ("crt", "lws", "las")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def around_runs():
+def around_runs(no_plots):
     """No plots, which take longer than these runs; and the op determinism that a run switches on for good ends here."""
-    with mock.patch.object(run, "write_report", return_value=("report.html", None)), \
-            mock.patch.object(run.panel, "write"):
-        yield
+    yield
     from tensorflow.python.framework import config as framework
     framework.disable_op_determinism()
 
