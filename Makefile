@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 PIP := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow lint clean
+.PHONY: help run test slow faults lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: lint ## ruff and all fast tests
 
 slow: $(VENV)/.installed-export ## the tests that take minutes
 	$(VENV)/bin/python -m pytest -m slow
+
+faults: $(VENV)/.installed-dev ## the long tests of tests/faults: kills, full disks, fuzzing
+	$(VENV)/bin/python -m pytest -m faults tests/faults
 
 lint: $(VENV)/.installed-dev ## ruff
 	$(VENV)/bin/python -m ruff check .
