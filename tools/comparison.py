@@ -1,15 +1,18 @@
 """Shows our figures beside printed ones: a terminal table, Markdown, one self-contained HTML page, the alpha plot."""
 
 import html
+import json
 import os
 
+from cmo_tf.evaluation.comparison import estimate
 from cmo_tf.evaluation.results import write_atomically
 
 COLUMNS = ("all", "many", "medium", "few")
 
 
 def show(table: list[dict], name: str, extra: list[str], seeds: list[int], out: str | None) -> None:
-    """Prints the comparison; with `out` also writes table.md and table.html there, and alpha.svg where alpha varies."""
+    """Prints the comparison; with `out` also writes table.md, table.html and rows.json there, and alpha.svg where alpha
+    varies."""
     header, lines = _cells(table)
     widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
     for line in [header, *lines]:
@@ -17,15 +20,17 @@ def show(table: list[dict], name: str, extra: list[str], seeds: list[int], out: 
     if not out:
         return
     os.makedirs(out, exist_ok=True)
-    note = (f"Ours: last epoch, mean and standard deviation over seeds {', '.join(map(str, seeds))}; the difference is "
+    note = (f"Ours: last epoch, mean and standard deviation over seeds {', '.join(map(str, seeds))}; a difference is "
             f"ours minus printed. Best: best epoch on the test set, which is what the printed figures most likely are. "
             f"Flags beside the rows': {' '.join(extra) or 'none'}.")
     if any(row["elsewhere"] for row in table):
-        note += (" The rows were run on other data than printed, so accuracies and their difference compare nothing; "
-                 "what can be compared is the gain over the first row with the same data.")
+        note += (" The rows were run on other data than printed, so accuracies compare nothing; what can be "
+                 "compared is the gain over the first row with the same data, with its 95 % interval (Student's t of "
+                 "the differences seed by seed).")
     plot = _alpha_plot(table) if len({row["alpha"] for row in table}) > 2 else None
     if plot:
         write_atomically(os.path.join(out, "alpha.svg"), plot)
+    write_atomically(os.path.join(out, "rows.json"), json.dumps(table, indent=1) + "\n")
     write_atomically(os.path.join(out, "table.md"), _markdown(_title(name), note, header, lines, bool(plot)))
     write_atomically(os.path.join(out, "table.html"), _html(_title(name), note, header, lines, plot))
     print(os.path.join(out, "table.html"))
@@ -38,22 +43,23 @@ def _title(name):
 
 
 def _cells(table):
-    shown = [c for c in COLUMNS if any(c in row["printed"] or c in row["ours"] for row in table)]
+    shown = [c for c in COLUMNS if any(_printed(row, c) is not None or c in row["ours"] for row in table)]
     moved = any(row["elsewhere"] for row in table)
-    header = ["printed for", *(["run on"] if moved else []), "method"]
     printed_for = {c for c in shown if any(_printed(row, c) is not None for row in table)}
+    header = ["printed for", *(["run on"] if moved else []), "method"]
     for column in shown:
-        header += [f"{column} printed", f"{column} ours", "diff"] if column in printed_for else [f"{column} ours"]
+        header += [*([f"{column} printed"] if column in printed_for else []), f"{column} ours",
+                   *(["diff"] if column in printed_for and not moved else [])]
     lines = []
     for row in table:
         line = [row["data"], *([row["elsewhere"] or row["data"]] if moved else []), row["title"]]
         for column in shown:
             printed, ours = _printed(row, column), row["ours"].get(column)
-            cells = ["" if printed is None else f"{printed:.1f}", _mean(ours),
-                     f"{ours[0] - printed:+.1f}" if ours and printed is not None else ""]
-            line += cells if column in printed_for else cells[1:2]
+            line += [*(["" if printed is None else f"{printed:.1f}"] if column in printed_for else []), mean(ours)]
+            if column in printed_for and not moved:
+                line.append(f"{ours.mean - printed:+.1f}" if ours and printed is not None else "")
         if moved:
-            line += _gains(row, table)
+            line += gains(row, table)
         lines.append([*line, "" if row["best"] is None else f"{row['best']:.1f}",
                       "" if row["seconds"] is None else f"{row['seconds']:.0f}"])
     return [*header, *(["gain printed", "gain ours"] if moved else []), "best all", "seconds"], lines
@@ -63,21 +69,23 @@ def _printed(row, column):
     return row["printed"].get("med" if column == "medium" else column)
 
 
-def _gains(row, table):
-    """Printed and own gain in all-class accuracy over the first row with the same data."""
+def gains(row, table) -> list[str]:
+    """Printed and own gain in all-class accuracy over the first row with the same data, seed by seed."""
     first = next(other for other in table if other["data"] == row["data"])
     if first is row:
         return ["", ""]
     printed = [r["printed"].get("all") for r in (first, row)]
-    ours = [r["ours"].get("all", [None])[0] for r in (first, row)]
-    return ["" if None in pair else f"{pair[1] - pair[0]:+.1f}" for pair in (printed, ours)]
+    ours = estimate([row["seeds"][seed] - first["seeds"][seed] for seed in row["seeds"] if seed in first["seeds"]])
+    interval = "" if ours is None or ours.half is None else f" ± {ours.half:.1f}"
+    return ["" if None in printed else f"{printed[1] - printed[0]:+.1f}",
+            "" if ours is None else f"{ours.mean:+.1f}{interval}"]
 
 
-def _mean(ours):
+def mean(ours) -> str:
+    """"91.5 ± 1.2": mean and standard deviation of an Estimate."""
     if ours is None:
         return ""
-    mean, sd, _ = ours
-    return f"{mean:.1f}" if sd is None else f"{mean:.1f} ± {sd:.1f}"
+    return f"{ours.mean:.1f}" if ours.sd is None else f"{ours.mean:.1f} ± {ours.sd:.1f}"
 
 
 def _markdown(title, note, header, lines, plotted):

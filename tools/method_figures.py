@@ -1,5 +1,6 @@
 """Figures of a method for README's table: printed ones from the row files, measured ones from docs/results/methods."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -12,9 +13,24 @@ RESULTS = ROOT / "docs/results/methods"
 
 def printed() -> dict[str, str]:
     """Method -> "38.6 (CIFAR-100-LT ratio 100, Table 2)", of the row file that has the method plainest."""
+    return {method: text for method, (_, text, _) in _plainest().items()}
+
+
+def row_files() -> dict[str, Path]:
+    """Method -> the row file of that figure."""
+    return {method: path for method, (_, _, path) in _plainest().items()}
+
+
+def first_line(path: Path) -> list[str]:
+    """Table, data, method and printed figures of a row file."""
+    return [part.strip() for part in path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ").split("|")]
+
+
+@functools.cache
+def _plainest() -> dict[str, tuple]:
     found = {}
     for path in sorted((ROOT / "flags").glob("*table*/*.cfg")):
-        parts = [part.strip() for part in path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ").split("|")]
+        parts = first_line(path)
         figure = re.search(r"all=([\d.]+)", parts[3])
         config = configuration.parse([f"--flagfile={path}"])[0]
         # No mixer before one, CIFAR before large sets, ratio 100 before 50, the paper before its supplement.
@@ -22,8 +38,9 @@ def printed() -> dict[str, str]:
                  parts[0].startswith("S"))
         if figure and (config.method not in found or order < found[config.method][0]):
             mixed = f", {parts[2]}" if order[0] else ""
-            found[config.method] = (order, f"{figure[1]} ({parts[1]}, {parts[0].removeprefix('Paper ')}{mixed})")
-    return {method: text for method, (_, text) in found.items()}
+            text = f"{figure[1]} ({parts[1]}, {parts[0].removeprefix('Paper ')}{mixed})"
+            found[config.method] = (order, text, path)
+    return found
 
 
 def measured(dataset: str, method: str) -> str:

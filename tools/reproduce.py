@@ -28,6 +28,7 @@ from cmo_tf import config as configuration  # noqa: E402
 from cmo_tf import flagfile, long_tail  # noqa: E402
 from cmo_tf.errors import UserError  # noqa: E402
 from cmo_tf.evaluation import results  # noqa: E402
+from cmo_tf.evaluation.comparison import estimate as estimate_of  # noqa: E402
 from tools import comparison  # noqa: E402
 
 COLUMNS = ("all", "many", "medium", "few")
@@ -37,9 +38,10 @@ IMAGES_PER_SECOND = 250.0  # ResNet-32, 32x32, two cores; replaced by the median
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A row of a table: its title and data, the printed figures, the flags, the Config they make, and the data that
-    it is run on if flags behind the row's say another set than printed."""
+    """A row of a table: its file, title and data, the printed figures, the flags, the Config they make, and the data
+    that it is run on if flags behind the row's say another set than printed."""
 
+    file: str
     title: str
     data: str
     printed: dict
@@ -82,7 +84,8 @@ def read_rows(folder: str, extra: list[str], without: str | None = None) -> list
         printed = {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", parts[3])}
         arguments = (*flagfile.read(path), *extra)
         own, config = (configuration.parse(list(a))[0] for a in (flagfile.read(path), arguments))
-        rows.append(Row(parts[2], parts[1], printed, arguments, config, _elsewhere(own, config)))
+        rows.append(Row(os.path.relpath(path, ROOT), parts[2], parts[1], printed, arguments, config,
+                        _elsewhere(own, config)))
     return rows
 
 
@@ -152,21 +155,20 @@ def run_all(jobs, at_once: int, logs: str) -> None:
 
 
 def compare(rows: list[Row], seeds: list[int], runs: str) -> list[dict]:
-    """A dict a row: title, data, printed figures and per column (mean, sd, n) of the last epochs."""
+    """A dict a row: title, data, printed figures, row file, accuracy of each finished seed, and per column the Estimate
+    (mean, sd, 95 % interval) of the last epochs."""
     table = []
     for row in rows:
-        found = [finished(run_dir(runs, row, seed)) for seed in seeds]
-        found = [f for f in found if f]
-        ours = {}
-        for column in COLUMNS:
-            values = [f["accuracy"][column] for f in found if f["accuracy"][column] is not None]
-            if values:
-                ours[column] = (statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None,
-                                len(values))
-        best = [f["best"]["accuracy"]["all"] for f in found if f["best"]]
+        found = {seed: finished(run_dir(runs, row, seed)) for seed in seeds}
+        found = {seed: f for seed, f in found.items() if f}
+        columns = {c: [f["accuracy"][c] for f in found.values() if f["accuracy"][c] is not None] for c in COLUMNS}
+        best = [f["best"]["accuracy"]["all"] for f in found.values() if f["best"]]
         table.append({"title": row.title, "data": row.data, "elsewhere": row.elsewhere, "printed": row.printed,
-                      "ours": ours, "best": statistics.fmean(best) if best else None, "alpha": row.config.alpha,
-                      "seconds": statistics.fmean(f["seconds"] for f in found) if found else None})
+                      "file": row.file, "alpha": row.config.alpha,
+                      "seeds": {seed: f["accuracy"]["all"] for seed, f in found.items()},
+                      "ours": {c: estimate_of(values) for c, values in columns.items() if values},
+                      "best": statistics.fmean(best) if best else None,
+                      "seconds": statistics.fmean(f["seconds"] for f in found.values()) if found else None})
     return table
 
 

@@ -60,14 +60,15 @@ def test_comparison_of_finished_runs(tmp_path):
         for seed, accuracy in enumerate(figures):
             finish(reproduce.run_dir(str(tmp_path), row, seed), accuracy)
     table = reproduce.compare(found, [0, 1], str(tmp_path))
-    mean, sd, number = table[1]["ours"]["all"]
-    assert (mean, number) == (87.0, 2) and sd == pytest.approx(8**0.5)
+    found = table[1]["ours"]["all"]
+    assert (found.mean, found.n) == (87.0, 2) and found.sd == pytest.approx(8**0.5)
     assert "many" not in table[0]["ours"] and table[1]["best"] == 88.0
     header, lines = comparison._cells(table)
     line = dict(zip(header, lines[1], strict=True))
     assert line["run on"] == "digits ratio 20" and line["all ours"] == "87.0 ± 2.8"
-    assert line["all printed"] == "43.9" and line["diff"] == "-14.4"  # the last of these: few, 0 here
-    assert line["gain ours"] == "+6.0" and line["gain printed"] == "+8.3" and line["seconds"] == "7"
+    assert line["all printed"] == "43.9" and "diff" not in line
+    # 5 and 7 points: 6 on average, 12.706 (Student's t, one degree of freedom) times a standard error of 1.
+    assert line["gain ours"] == "+6.0 ± 12.7" and line["gain printed"] == "+8.3" and line["seconds"] == "7"
 
 
 def test_tables_are_written(tmp_path, capsys):
@@ -78,7 +79,9 @@ def test_tables_are_written(tmp_path, capsys):
     assert reproduce.main(["--table=F1", f"--runs={tmp_path}", f"--out={out}", *DIGITS]) == 0
     printed = capsys.readouterr().out
     assert "75.0" in printed and str(out / "table.html") in printed
-    assert {p.name for p in out.iterdir()} == {"table.md", "table.html", "alpha.svg"}
+    assert {p.name for p in out.iterdir()} == {"table.md", "table.html", "alpha.svg", "rows.json"}
+    kept = json.loads((out / "rows.json").read_text())
+    assert kept[5]["seeds"] == {"0": 75.0} and os.path.exists(kept[5]["file"])
     assert "other data than printed" in (out / "table.md").read_text()
     page = (out / "table.html").read_text()
     assert "<svg" in page and "http" not in page.replace("http://www.w3.org", "")
