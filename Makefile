@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 PIP := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow faults lint clean
+.PHONY: help run test slow faults lint docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -21,17 +21,21 @@ run: $(VENV)/.installed ## quickstart: train on the digits, write a report
 test: lint ## ruff and all fast tests
 	$(VENV)/bin/python -m pytest
 
-slow: $(VENV)/.installed-export ## the tests that take minutes
+slow: $(VENV)/.installed-export $(VENV)/.installed-docs $(VENV)/.installed-backends ## the tests that take minutes; some need a browser (apt install chromium)
 	$(VENV)/bin/python -m pytest -m slow
 
 faults: $(VENV)/.installed-dev ## the long tests of tests/faults: kills, full disks, fuzzing
 	$(VENV)/bin/python -m pytest -m faults tests/faults
 
-lint: $(VENV)/.installed-dev ## ruff
+lint: $(VENV)/.installed-dev ## ruff, and types of the public names
 	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m mypy
+
+docs: $(VENV)/.installed-docs ## these pages, into build/site
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 clean: ## remove the environment and caches; runs/ stays
-	rm -rf $(VENV) .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 with venv found (Debian, Ubuntu: apt install python3-venv);" \
@@ -47,6 +51,14 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/.installed-docs: requirements-docs.txt $(VENV)/.installed-dev
+	@$(PIP) -r requirements-docs.txt
+	@touch $@
+
 $(VENV)/.installed-export: requirements-export.txt $(VENV)/.installed-dev
 	@$(PIP) -r requirements-export.txt
+	@touch $@
+
+$(VENV)/.installed-backends: requirements-backends.txt $(VENV)/.installed-dev
+	@$(PIP) -r requirements-backends.txt
 	@touch $@

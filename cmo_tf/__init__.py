@@ -4,6 +4,7 @@ Importing it loads neither keras nor tensorflow; the names below do when they ar
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from cmo_tf import _registration
 from cmo_tf.registry import Registry
@@ -19,10 +20,15 @@ _MODULES = ("augment", "callbacks", "datasets", "evaluation", "long_tail", "loss
             "optim", "pipeline", "sampling", "schedules", "training")
 __all__ = [*_PUBLIC, "__version__"]
 
+if TYPE_CHECKING:
+    from cmo_tf.errors import UserError as UserError
+    from cmo_tf.mixing.cmo import CMO as CMO
+    from cmo_tf.training.classifier import LongTailClassifier as LongTailClassifier
+
 _registration.install()
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         return _PUBLIC[name]
     if name in _MODULES:

@@ -46,6 +46,8 @@ def training(config) -> list[str]:
          "a fixed length; leave it out"),
         (config.keep == "best" and not config.val_fraction, "--keep=best: the best epoch is that on validation images; "
          "add --val_fraction=0.1"),
+        (config.calibrate != "none" and not config.val_fraction, f"--calibrate={config.calibrate}: is fitted on "
+         "validation images; add --val_fraction=0.1"),
         (config.keep == "best" and stages, f"--keep=best: what --method={config.method} leaves is that of its last "
          "stage; leave it out"),
         ((config.early_stop or config.keep == "best") and config.strategy == "multiworker",

@@ -1,5 +1,9 @@
 """The one exception that is the user's to mend: one line on stderr, exit code 2, no traceback."""
 
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 class UserError(Exception):
     """Bad input. The message is one line that names the flag, file or row and the way out.
@@ -10,4 +14,5 @@ class UserError(Exception):
     exit_code = 2
 
     def __init__(self, message: str):
-        super().__init__(" ".join(str(message).split()))
+        # Names of files may hold what a terminal obeys.
+        super().__init__(_CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", " ".join(str(message).split())))

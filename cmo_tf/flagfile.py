@@ -9,6 +9,9 @@ import re
 
 from cmo_tf.errors import UserError
 
+# No flag file of a run comes near these; what does is no flag file, or one made to fill the memory.
+MOST_BYTES, MOST_FLAGS, DEEPEST = 1 << 20, 10_000, 32
+
 _FLAG = re.compile(r"--(no)?[a-z][a-z0-9_]*(=.*)?$", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -63,6 +66,8 @@ def read(path: str, including: tuple[str, ...] = ()) -> list[str]:
     real = os.path.realpath(path)
     if real in including:
         raise UserError(f"--flagfile={path}: includes itself by way of {' -> '.join(map(os.path.basename, including))}")
+    if len(including) == DEEPEST:
+        raise UserError(f"--flagfile={path}: is the {DEEPEST + 1}th file included in one another; write fewer")
     flags = []
     for number, line in enumerate(_lines(path), 1):
         line = line.strip()
@@ -76,6 +81,8 @@ def read(path: str, including: tuple[str, ...] = ()) -> list[str]:
             flag = Placed(line)
             flag.place = f"{path}:{number}"
             flags.append(flag)
+        if len(flags) > MOST_FLAGS:
+            raise UserError(f"{path}:{number}: more than {MOST_FLAGS:,} flags, those of included files among them")
     return flags
 
 
@@ -96,17 +103,23 @@ def check_value(name: str, value: str) -> None:
     """A UserError for a text that no line of a flag file can hold: the run could not be repeated from its flags.cfg."""
     if value != value.strip() or "\n" in value:
         raise UserError(f"--{name}={value!r}: begins or ends with a blank or holds a line break")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"--{name}={value!r}: is not text in UTF-8, which flags.cfg and the report are") from None
     _lint(f"--{name}={value}", f"--{name}={value!r}")
 
 
 def _lines(path):
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read()
+            text = file.read(MOST_BYTES + 1)
     except UnicodeDecodeError as error:
         raise UserError(f"--flagfile={path}: not a text file in UTF-8 (byte {error.start})") from None
     except OSError as error:
         raise UserError(f"--flagfile={path}: cannot be read ({error.strerror})") from None
+    if len(text) > MOST_BYTES:
+        raise UserError(f"--flagfile={path}: holds more than {MOST_BYTES:,} characters, so it is no flag file")
     if text.startswith("\ufeff"):
         raise UserError(f"{path}:1: starts with a byte order mark; save it as UTF-8 without one")
     return text.split("\n")

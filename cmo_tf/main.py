@@ -1,8 +1,11 @@
 """Command line: `python -m cmo_tf.main --flagfile flags/NAME.cfg [--flag=value ...]`."""
 
+import contextlib
 import os
+import signal
 import sys
 import tempfile
+import threading
 
 from cmo_tf.errors import UserError
 
@@ -22,14 +25,18 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"cmo_tf: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:  # not while training, which saves: see training.signals
+        print("cmo_tf: interrupted; the same command starts or resumes it", file=sys.stderr)
+        return 130
 
 
 def _run(config, files, arguments):
-    import_tensorflow()
-    from cmo_tf.serving import MODES
-    from cmo_tf.training import finished, folder, run, signals
-    from cmo_tf.training.evaluate import accuracy_line
-    _check_backend()
+    with _interrupts_end_it():
+        import_tensorflow()
+        from cmo_tf.serving import MODES
+        from cmo_tf.training import finished, folder, run, signals
+        from cmo_tf.training.evaluate import accuracy_line
+        _check_backend()
     try:
         if config.mode in MODES:
             return MODES[config.mode](config, files, arguments)
@@ -47,6 +54,20 @@ def _run(config, files, arguments):
     return 0
 
 
+@contextlib.contextmanager
+def _interrupts_end_it():
+    """While TensorFlow is imported SIGINT ends the process at once: a KeyboardInterrupt may be lost in the imports."""
+    caught = signal.getsignal(signal.SIGINT) is signal.default_int_handler and \
+        threading.current_thread() is threading.main_thread()
+    if caught:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if caught:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def import_tensorflow():
     """Imports TensorFlow with settings that it reads then (what the user has set stays), without its greetings.
 
@@ -62,7 +83,7 @@ def import_tensorflow():
         try:
             import tensorflow as tf
             tf.config.list_physical_devices()
-        except BaseException:
+        except Exception:
             greetings.seek(0)
             os.write(stderr, greetings.read())
             raise

@@ -1,5 +1,7 @@
 """SGD with the recurrence of PyTorch, which the published recipes were tuned with."""
 
+from collections.abc import Callable, Mapping
+
 import keras
 from keras import ops
 
@@ -25,10 +27,17 @@ class SGD(keras.optimizers.Optimizer):
             `weight_decay` together with `l2` is a UserError.
 
     Source: `torch.optim.SGD`; methods of LDAM-DRW and CMO code.
+
+    Examples:
+        >>> w, optimizer = keras.Variable([1.0]), SGD(0.1, momentum=0.9, l2=0.5)
+        >>> for _ in range(2):  # g = 0 + 0.5 * w: v = 0.5, w = 0.95; then v = 0.45 + 0.475, w = 0.95 - 0.0925
+        ...     optimizer.apply([ops.zeros((1,))], [w])
+        >>> round(float(w[0]), 4)
+        0.8575
     """
 
-    def __init__(self, learning_rate=0.1, momentum=0.9, l2=0.0, nesterov=False, lr_factors=None,
-                 **keras_optimizer_arguments):
+    def __init__(self, learning_rate: float | Callable = 0.1, momentum: float = 0.9, l2: float = 0.0,
+                 nesterov: bool = False, lr_factors: Mapping[str, float] | None = None, **keras_optimizer_arguments):
         if not 0 <= momentum <= 1:
             raise UserError(f"SGD: momentum {momentum} is not in [0, 1]")
         if not l2 >= 0:

@@ -22,6 +22,8 @@ SAMPLERS = Registry("sampler", {
 
 # Samplers whose classes are equally frequent: what is trained on them expects them so.
 BALANCED = frozenset({"class_balanced", "class_aware"})
+# Samplers that change with the share of the run that is over, so that an epoch of a longer run has other images.
+FOLLOWING = frozenset({"progressive"})
 IMAGES_IN_A_ROW = 4
 
 
@@ -108,6 +110,10 @@ def epoch_order(name: str, labels, counts, seed: int, epochs: int | None):
 
     def order(epoch):
         words = np.random.SeedSequence([seed, int(epoch)]).generate_state(4, np.uint32)
-        progress = min(int(epoch) / (epochs - 1), 1.0) if epochs and epochs > 1 else 0.0
-        return sampler(labels, counts, np.random.RandomState(words), progress).astype(np.int64)
+        return sampler(labels, counts, np.random.RandomState(words), share_of_run(int(epoch), epochs)).astype(np.int64)
     return order
+
+
+def share_of_run(epoch: int, epochs: int | None) -> float:
+    """Share of a run of `epochs` that is over in an epoch: 0 in the first, 1 in the last; 0 without an end."""
+    return min(epoch / (epochs - 1), 1.0) if epochs and epochs > 1 else 0.0

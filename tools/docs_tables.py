@@ -1,4 +1,5 @@
-"""Writes the tables of methods, mixers and losses in README.md anew, from the registries, between their markers.
+"""Writes the tables of methods, mixers and losses in README.md, and the gallery in docs/methods.md, anew from the
+registries, between their markers.
 
     python tools/docs_tables.py [--check]
 
@@ -17,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from cmo_tf.losses import LOSSES  # noqa: E402
 from cmo_tf.methods import METHODS  # noqa: E402
 from cmo_tf.mixing import MIXERS  # noqa: E402
-from tools import method_figures  # noqa: E402
+from tools import docs_gallery, method_figures  # noqa: E402
 
 README = ROOT / "README.md"
 
@@ -37,9 +38,7 @@ def methods() -> list[str]:
 
 
 def _file(name, method) -> str:
-    """Where a method is written: its own file, or for a combination of flags the loss."""
-    place = METHODS.place(name) if method.stages or not method.flags else LOSSES.place(method.flags["loss"])
-    path = place.partition(":")[0].replace(".", "/") + ".py"
+    path = docs_gallery.method_place(name, method).partition(":")[0].replace(".", "/") + ".py"
     return f"[{path.rpartition('/')[2]}]({path})"
 
 
@@ -64,27 +63,32 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-TABLES = {"methods": methods, "mixers": lambda: classes(MIXERS), "losses": lambda: classes(LOSSES)}
+# Page -> marker -> lines between its two comments.
+PAGES = {
+    README: {"methods": methods, "mixers": lambda: classes(MIXERS), "losses": lambda: classes(LOSSES)},
+    ROOT / "docs/methods.md": docs_gallery.TABLES,
+}
 
 
-def render(text: str) -> str:
-    """`text` with every table between `<!-- NAME -->` and `<!-- /NAME -->` as the registries have it now."""
-    for name, table in TABLES.items():
+def render(page: Path) -> str:
+    """A page with everything between `<!-- NAME -->` and `<!-- /NAME -->` as the registries have it now."""
+    text = page.read_text(encoding="utf-8")
+    for name, table in PAGES[page].items():
         block = f"<!-- {name} -->\n" + "\n".join(table()) + f"\n<!-- /{name} -->"
         text, found = re.subn(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _, block=block: block, text,
                               flags=re.DOTALL)
         if found != 1:
-            raise SystemExit(f"{README.name}: the markers of the table {name} are there {found} times")
+            raise SystemExit(f"{page.name}: the markers of the table {name} are there {found} times")
     return text
 
 
 def main(arguments: list[str]) -> int:
     """The command line."""
-    before = README.read_text(encoding="utf-8")
-    after = render(before)
+    after = {page: render(page) for page in PAGES}
     if "--check" in arguments:
-        return int(before != after)
-    README.write_text(after, encoding="utf-8")
+        return int(any(page.read_text(encoding="utf-8") != text for page, text in after.items()))
+    for page, text in after.items():
+        page.write_text(text, encoding="utf-8")
     return 0
 
 

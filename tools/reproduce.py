@@ -28,7 +28,7 @@ from cmo_tf import config as configuration  # noqa: E402
 from cmo_tf import flagfile, long_tail  # noqa: E402
 from cmo_tf.errors import UserError  # noqa: E402
 from cmo_tf.evaluation import results  # noqa: E402
-from cmo_tf.evaluation.comparison import estimate as estimate_of  # noqa: E402
+from cmo_tf.evaluation.estimates import estimate as estimate_of  # noqa: E402
 from tools import comparison  # noqa: E402
 
 COLUMNS = ("all", "many", "medium", "few")

@@ -1,15 +1,21 @@
-"""Runs a queue of training runs one after another, resumably, and keeps their small files and a table of their state.
+"""Runs training runs one after another, resumably, and keeps their small files and a table of their state.
 
-    python tools/sweep.py --queue=docs/results/cifar10lt/queue.txt [--runs=runs] [--data_dir=DIR]
+    python tools/sweep.py --queue=docs/results/cifar10lt/queue.txt [--seeds=0,1,2] [--runs=runs] [--data_dir=DIR]
+    python tools/sweep.py --grid='method=ce,bs mix=none,cmo' --seeds=0,1,2 --out=DIR --flagfile=flags/NAME.cfg [FLAGS]
 
-A queue file has a row a run: a name, then flags of `cmo_tf.main`. The same command goes on where it was stopped:
-finished rows are left alone, a begun one resumes. Beside the queue file, `state.md` lists every row, and a folder a
-finished row holds flags.cfg, log.txt, metrics.csv, results.json.
+A queue file has a row a run: a name, then flags of `cmo_tf.main`. --grid makes a row of every combination of values;
+with a queue too, every row runs at every point. --seeds runs every row with every seed, as NAME-s<seed>. Flags of the
+program behind those of this tool go to every run.
+
+The same command goes on where it was stopped: finished rows are left alone, a begun one resumes. Beside the queue file
+(or in --out), `state.md` lists every row and means over seeds, and a folder a finished row holds flags.cfg, log.txt,
+metrics.csv, results.json: tools/compare_runs.py takes those. TensorBoard on the --runs folder compares them, too.
 """
 
 import os
 import shlex
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -19,36 +25,15 @@ from absl import flags
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+from cmo_tf import config as configuration  # noqa: E402
 from cmo_tf.errors import UserError  # noqa: E402
 from cmo_tf.evaluation import results  # noqa: E402
 from cmo_tf.training.checkpoint import CheckpointStore  # noqa: E402
+from tools.sweep_rows import Row, grid, parse_seeds, read_queue, times_grid, times_seeds  # noqa: E402
 
 KEPT = ("flags.cfg", "log.txt", "metrics.csv", "results.json")
 LOCAL = ("data_dir", "run_dir")  # flags whose values are this machine's
-
-
-def read_queue(path: str) -> list[tuple[str, list[str]]]:
-    """(name, flags) of each row. A UserError names a bad line."""
-    rows, names = [], set()
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except OSError as error:
-        raise UserError(f"--queue={path}: cannot be read ({error.strerror})") from None
-    for number, line in enumerate(lines, 1):
-        words = shlex.split(line, comments=True)
-        if not words:
-            continue
-        name, arguments = words[0], words[1:]
-        if name.startswith("-") or not all(a.startswith("--") for a in arguments):
-            raise UserError(f"{path}:{number}: a row is a name and then flags, --name=value")
-        if name in names or os.path.basename(name) != name:
-            raise UserError(f"{path}:{number}: the name {name!r} stands there twice or is no plain folder name")
-        names.add(name)
-        rows.append((name, arguments))
-    if not rows:
-        raise UserError(f"--queue={path}: holds no row")
-    return rows
+COLUMNS = ("all", "many", "medium", "few")
 
 
 def row_state(name: str, runs: str, kept: str) -> dict:
@@ -62,22 +47,46 @@ def row_state(name: str, runs: str, kept: str) -> dict:
     return {"state": "begun" if steps else "waiting", "step": steps[-1] if steps else 0}
 
 
-def write_state(rows, runs: str, kept: str, queue: str) -> None:
-    """state.md beside the queue: every row, done or not."""
-    lines = ["# State of the queue", "", f"`python tools/sweep.py --queue={queue}` goes on with it.", "",
+def write_state(rows, runs: str, kept: str, command: str) -> None:
+    """state.md in `kept`: every row, done or not, and the means of settings with several seeds."""
+    lines = ["# State of the queue", "", f"`{command}` goes on with it.", "",
              "| run | state | steps | minutes | all | many | medium | few | best (epoch) | flags |", "|" + "---|" * 10]
-    for name, arguments in rows:
-        state = row_state(name, runs, kept)
+    states = [row_state(row.name, runs, kept) for row in rows]
+    for row, state in zip(rows, states, strict=True):
         figures = ["", "", "", "", ""]
         if state["state"] == "done":
-            values = [state["accuracy"][k] for k in ("all", "many", "medium", "few")]
+            values = [state["accuracy"][k] for k in COLUMNS]
             figures = ["-" if v is None else f"{v:.2f}" for v in values]
             best = state["best"]
             figures.append(f"{best['accuracy']['all']:.2f} ({best['epoch']})" if best else "")
         minutes = f"{state['seconds'] / 60:.1f}" if "seconds" in state else ""
-        cells = [name, state["state"], str(state["step"]), minutes, *figures, f"`{' '.join(arguments)}`"]
+        cells = [row.name, state["state"], str(state["step"]), minutes, *figures, f"`{' '.join(row.arguments)}`"]
         lines.append("| " + " | ".join(cells) + " |")
+    lines += _means(rows, states)
     results.write_atomically(os.path.join(kept, "state.md"), "\n".join(lines) + "\n")
+
+
+def _means(rows: list[Row], states: list[dict]) -> list[str]:
+    """Lines of the table of means over seeds; none without a setting of several."""
+    settings = {}
+    for row, state in zip(rows, states, strict=True):
+        settings.setdefault(row.setting, []).append(state)
+    if max(map(len, settings.values())) < 2:
+        return []
+    lines = ["", "Mean ± standard deviation over the seeds that are done:", "",
+             "| setting | seeds done | all | many | medium | few |", "|---" * 6 + "|"]
+    for setting, mine in settings.items():
+        done = [state["accuracy"] for state in mine if state["state"] == "done"]
+        cells = [_mean([a[k] for a in done if a[k] is not None]) for k in COLUMNS]
+        lines.append("| " + " | ".join([setting, f"{len(done)} of {len(mine)}", *cells]) + " |")
+    return lines
+
+
+def _mean(values: list[float]) -> str:
+    if not values:
+        return "-"
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.2f}{spread}"
 
 
 def keep(run_dir: str, folder: str) -> None:
@@ -98,41 +107,79 @@ def keep(run_dir: str, folder: str) -> None:
     results.write_results(folder, found)
 
 
-def sweep(queue: str, runs: str, extra: list[str]) -> int:
+def sweep(rows: list[Row], runs: str, kept: str, extra: list[str], command: str) -> int:
     """Runs every row that is not done; returns the exit code."""
-    rows, kept = read_queue(queue), os.path.dirname(os.path.abspath(queue))
-    write_state(rows, runs, kept, queue)
-    for number, (name, arguments) in enumerate(rows, 1):
-        if row_state(name, runs, kept)["state"] == "done":
+    left = [row for row in rows if row_state(row.name, runs, kept)["state"] != "done"]
+    for row in left:
+        check(row, extra)
+    os.makedirs(kept, exist_ok=True)
+    write_state(rows, runs, kept, command)
+    for number, row in enumerate(rows, 1):
+        if row not in left:
             continue
-        run_dir = os.path.abspath(os.path.join(runs, name))
-        print(f"[{number}/{len(rows)}] {name}", flush=True)
+        run_dir = os.path.abspath(os.path.join(runs, row.name))
+        print(f"[{number}/{len(rows)}] {row.name}", flush=True)
         began = time.monotonic()
-        command = [sys.executable, "-m", "cmo_tf.main", *arguments, *extra, f"--run_dir={run_dir}"]
-        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        program = [sys.executable, "-m", "cmo_tf.main", *row.arguments, *extra, f"--run_dir={run_dir}"]
+        code = subprocess.run(program, cwd=ROOT, check=False).returncode
         if code:
-            write_state(rows, runs, kept, queue)
-            print(f"{name}: exit code {code} after {time.monotonic() - began:.0f} s; the same command goes on with it",
-                  file=sys.stderr)
+            write_state(rows, runs, kept, command)
+            print(f"{row.name}: exit code {code} after {time.monotonic() - began:.0f} s; the same command goes on with "
+                  "it", file=sys.stderr)
             return code if code > 0 else 128 - code
-        keep(run_dir, os.path.join(kept, name))
-        write_state(rows, runs, kept, queue)
+        keep(run_dir, os.path.join(kept, row.name))
+        write_state(rows, runs, kept, command)
     print(f"{len(rows)} rows done; {os.path.join(kept, 'state.md')}")
     return 0
 
 
+def check(row: Row, extra: list[str]) -> None:
+    """A UserError that names the row if its flags are wrong: said before the first run, not hours later."""
+    try:
+        configuration.parse([*row.arguments, *extra], base=ROOT)
+    except UserError as error:
+        raise UserError(f"{row.name}: {error}") from None
+
+
+def rows_of(values, extra: list[str], kept: str) -> list[Row]:
+    """The rows that the flags of this tool name; program flags in `extra` come before --grid's and the seed."""
+    if not values.queue and not values.grid:
+        raise UserError("--queue: name a queue file, or rows by --grid='method=ce,bs mix=none,cmo' and --out=DIR")
+    if not values.queue and not values.out:
+        raise UserError("--out: with --grid alone, name the folder for state.md and the kept files")
+    rows = read_queue(values.queue) if values.queue else [("", [])]
+    rows = [(name, [*arguments, *extra]) for name, arguments in rows]
+    if values.grid:
+        rows = times_grid(rows, grid(values.grid))
+
+    def there(name):
+        return row_state(name, values.runs, kept)["state"] != "waiting"
+    return times_seeds(rows, parse_seeds(values.seeds), there)
+
+
 def main(arguments=None) -> int:
     """The command line."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     values = flags.FlagValues()
     flags.DEFINE_string("queue", None, "the queue file", flag_values=values)
+    flags.DEFINE_string("grid", None, "flags with their values, 'method=ce,bs mix=none,cmo'", flag_values=values)
+    flags.DEFINE_list("seeds", [], "seeds of every row, with commas; default the rows' own", flag_values=values)
+    flags.DEFINE_string("out", None, "folder for state.md and the kept files; default that of the queue file",
+                        flag_values=values)
     flags.DEFINE_string("runs", "runs", "folder of the run folders", flag_values=values)
     flags.DEFINE_string("data_dir", None, "handed to every run", flag_values=values)
+    own = [a for a in arguments if a.lstrip("-").split("=")[0] in values]
     try:
-        values([__file__, *(sys.argv[1:] if arguments is None else arguments)])
-        if not values.queue:
-            raise UserError("--queue: name a queue file")
+        stray = [a for a in arguments if not a.startswith("--")]
+        if stray:
+            raise UserError(f"{stray[0]!r} is no flag; write --name=value")
+        values([__file__, *own])
+        kept = os.path.abspath(values.out or os.path.dirname(os.path.abspath(values.queue or "")))
+        shared = [a for a in arguments if a not in own]
+        rows = rows_of(values, shared, kept)
+        again = [a for a in arguments if not a.startswith(("--data_dir=", "--runs="))]
         extra = [f"--data_dir={values.data_dir}"] if values.data_dir else []
-        return sweep(values.queue, values.runs, extra)
+        return sweep(rows, values.runs, kept, extra, f"python tools/sweep.py {shlex.join(again)}")
     except (UserError, flags.Error) as error:
         print(f"sweep: {error}", file=sys.stderr)
         return 2

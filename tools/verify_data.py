@@ -39,7 +39,7 @@ def check_picture(data: bytes) -> str | None:
 
     from PIL import Image
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "GIF", "BMP")) as image:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "GIF", "BMP", "WEBP")) as image:
             image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return str(error).replace("\n", " ") or type(error).__name__

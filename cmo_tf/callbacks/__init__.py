@@ -1,5 +1,7 @@
 """Keras callbacks; those that change training are pure functions of the epoch. Nothing heavy is imported here."""
 
+from typing import TYPE_CHECKING
+
 from cmo_tf.registry import Registry
 
 WEIGHTINGS = Registry("re-weighting", {
@@ -20,8 +22,14 @@ _LAZY = Registry(
     },
 )
 
+if TYPE_CHECKING:
+    from cmo_tf.callbacks.drw import DRW as DRW
+    from cmo_tf.callbacks.loss_phase import LossPhase as LossPhase
+    from cmo_tf.callbacks.mix_window import MixWindow as MixWindow
+    from cmo_tf.callbacks.reweight import Reweight as Reweight
 
-def __getattr__(name):
+
+def __getattr__(name: str) -> object:
     if name in _LAZY:
         return _LAZY[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from cmo_tf.callbacks.reweight import Reweight
 from cmo_tf.numbers import effective_number_weights
+from cmo_tf.types import ArrayLike
 
 
 class DRW(Reweight):
@@ -13,7 +14,12 @@ class DRW(Reweight):
         beta: of the effective number, in [0, 1).
 
     Source: LDAM paper, Algorithm 1; LDAM-DRW and CMO code, `train_rule == 'DRW'`.
+
+    Examples:
+        >>> drw = DRW([5000, 500, 50], start_epoch=160)
+        >>> drw.weights(159).tolist(), drw.weights(160).round(3).tolist()
+        ([1.0, 1.0, 1.0], [0.034, 0.275, 2.691])
     """
 
-    def __init__(self, class_counts, start_epoch, beta=0.9999):
+    def __init__(self, class_counts: ArrayLike, start_epoch: int, beta: float = 0.9999):
         super().__init__(effective_number_weights(class_counts, beta), start_epoch)

@@ -2,6 +2,7 @@
 
 import keras
 
+from cmo_tf.callbacks.assign import assign_in_loss
 from cmo_tf.errors import UserError
 
 
@@ -15,11 +16,11 @@ class LossPhase(keras.callbacks.Callback):
         start_epoch: first epoch (0-indexed) of the loss proper; 100 of 200 for the influence-balanced loss.
     """
 
-    def __init__(self, start_epoch):
+    def __init__(self, start_epoch: int):
         super().__init__()
         self.start_epoch = start_epoch
 
-    def active(self, epoch) -> bool:
+    def active(self, epoch: int) -> bool:
         """Whether an epoch trains with the loss proper."""
         return epoch >= self.start_epoch
 
@@ -31,4 +32,4 @@ class LossPhase(keras.callbacks.Callback):
             raise UserError(f"LossPhase: the loss {name} has no phases; it is for InfluenceBalanced and RIDE")
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.model.loss.active.assign(float(self.active(epoch)))
+        assign_in_loss(self.model, self.model.loss.active, float(self.active(epoch)))

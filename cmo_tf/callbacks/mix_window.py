@@ -17,18 +17,23 @@ class MixWindow(keras.callbacks.Callback):
         layer: the mixing layer, or None to look for it in the model.
 
     Source: CMO code, `start_data_aug < epoch < epochs - end_data_aug`.
+
+    Examples:
+        >>> window = MixWindow(4, 197)
+        >>> [window.active(epoch) for epoch in (3, 4, 196, 197)]
+        [False, True, True, False]
     """
 
-    def __init__(self, start, stop, layer=None):
+    def __init__(self, start: int, stop: int, layer: keras.layers.Layer | None = None):
         super().__init__()
         if start > stop:
             raise UserError(f"MixWindow: start {start} comes after stop {stop}")
         self.start = start
         self.stop = stop
         self._given = layer
-        self._layers = []
+        self._layers: list[keras.layers.Layer] = []
 
-    def active(self, epoch) -> bool:
+    def active(self, epoch: int) -> bool:
         """Whether images are mixed in an epoch."""
         return self.start <= epoch < self.stop
 
@@ -46,11 +51,12 @@ class MixWindow(keras.callbacks.Callback):
 
 
 def _inside(model):
-    """The mixer and all layers of a model, those of nested models too, each once."""
+    """The mixer and all layers of a model, those of nested models and layers too, each once."""
     found, waiting = [], [getattr(model, "mixer", None), *model.layers]
     while waiting:
         layer = waiting.pop()
         if layer is not None and not any(layer is other for other in found):
             found.append(layer)
-            waiting.extend(getattr(layer, "layers", []))
+            # A layer of the user's may hold one, too.
+            waiting.extend(getattr(layer, "layers", None) or getattr(layer, "_layers", []))
     return found

@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 
+from cmo_tf.callbacks.assign import assign_in_loss
 from cmo_tf.errors import UserError
+from cmo_tf.types import ArrayLike
 
 
 class Reweight(keras.callbacks.Callback):
@@ -15,14 +17,18 @@ class Reweight(keras.callbacks.Callback):
     Args:
         class_weights: (C,) finite and not negative, such as `losses.effective_number_weights(class_counts)`.
         start_epoch: first epoch (0-indexed) with weights.
+
+    Examples:
+        >>> Reweight([0.5, 1.5], start_epoch=3).weights(3).tolist()
+        [0.5, 1.5]
     """
 
-    def __init__(self, class_weights, start_epoch=0):
+    def __init__(self, class_weights: ArrayLike, start_epoch: int = 0):
         super().__init__()
         self.class_weights = np.asarray(class_weights, dtype=np.float64)
         self.start_epoch = start_epoch
 
-    def weights(self, epoch) -> np.ndarray:
+    def weights(self, epoch: int) -> np.ndarray:
         """Class weights of an epoch, float64 (C,)."""
         return self.class_weights if epoch >= self.start_epoch else np.ones_like(self.class_weights)
 
@@ -36,4 +42,4 @@ class Reweight(keras.callbacks.Callback):
         loss.build(len(self.class_weights))
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.model.loss.class_weights.assign(self.weights(epoch))
+        assign_in_loss(self.model, self.model.loss.class_weights, self.weights(epoch))

@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from cmo_tf.numbers import effective_number_weights, inverse_frequency_weights
+from cmo_tf.types import ArrayLike
 
 
 class Weighting(NamedTuple):
     """weights: (class_counts, beta) -> (C,), summing to C; start: first epoch with them unless a run says otherwise,
     below 1 a fraction of it; summary: one line for tables."""
 
-    weights: Callable[[object, float], np.ndarray]
+    weights: Callable[[ArrayLike, float], np.ndarray]
     start: float
     summary: str
 
@@ -25,7 +26,7 @@ def _square_root(class_counts, beta):
     return inverse_frequency_weights(class_counts, power=0.5)
 
 
-NONE = Weighting(lambda class_counts, beta: np.ones(len(class_counts)), 0.0, "all classes alike")
+NONE = Weighting(lambda class_counts, beta: np.ones(np.size(class_counts)), 0.0, "all classes alike")
 DRW = Weighting(effective_number_weights, 0.8, "effective number, deferred to the last fifth")
 CB = Weighting(effective_number_weights, 0.0, "effective number (class-balanced loss)")
 INVERSE = Weighting(_inverse, 0.0, "1 / n")

@@ -46,7 +46,7 @@ def _load(path):
             return json.load(file)
     except OSError as error:
         raise UserError(f"--data_dir: {path} cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--data_dir: {path} is no JSON ({error})") from None
 
 
@@ -55,13 +55,18 @@ def _images(annotations, path, root):
     try:
         label_of = {one["image_id"]: one["category_id"] for one in annotations["annotations"]}
         named = [(one["id"], one["file_name"]) for one in annotations["images"]]
-    except (KeyError, TypeError) as error:
+        hash(tuple(number for number, _ in named))  # a list is no number: TypeError
+    except KeyError as error:
         raise UserError(f"--data_dir: {path} is not in COCO's format ({error} is missing)") from None
+    except TypeError as error:
+        raise UserError(f"--data_dir: {path} is not in COCO's format ({error})") from None
     for row, (number, name) in enumerate(named):
         label = label_of.get(number)
-        if not isinstance(label, int) or label < 0:
+        if type(label) is not int or not 0 <= label < 10**9:
             raise UserError(f"--data_dir: {path}, image {row} (id {number}) has the category {label!r}; a whole number "
                             "from 0 on is needed")
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise UserError(f"--data_dir: {path}, image {row} (id {number}) has the file name {name!r}")
         if os.path.isabs(name) or ".." in name.split("/"):
             raise UserError(f"--data_dir: {path}, image {row} has the path {name!r}, which leads out of the folder; "
                             "paths are relative to it")
@@ -75,7 +80,7 @@ def _names(categories, path):
     """Names in the order of the ids, which must be 0..C-1."""
     try:
         found = {int(one["id"]): str(one["name"]) for one in categories}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError(f"--data_dir: {path}: every category needs an id and a name") from None
     if sorted(found) != list(range(len(found))):
         raise UserError(f"--data_dir: {path}: the ids of categories are not 0 to {len(found) - 1}")

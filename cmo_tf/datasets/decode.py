@@ -15,7 +15,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from cmo_tf.datasets.bad_images import BadImages, reason
 from cmo_tf.errors import UserError
@@ -46,7 +46,9 @@ def read_image(file, size: int, channels: int = 3, name: str | None = None) -> n
             warnings.simplefilter("ignore")  # odd EXIF, large pictures; twice as large is still an error
             with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
                 image.draft(None, (2 * size, 2 * size))  # lets a JPEG of a large photograph decode at 1/2 to 1/8
-                image = _opaque(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
+                upright = ImageOps.exif_transpose(image)
+                image = _opaque(ImageChops.invert(upright) if _is_ink(image) else upright,
+                                "L" if channels == 1 else "RGB")
     except DAMAGE as error:
         raise UserError(f"{name or file}: not a readable JPEG or PNG picture ({_reason(error, file)})") from None
     side = min(image.size)
@@ -63,6 +65,12 @@ def _reason(error, file):
             return reason(error, opened.read(64))
     except OSError as unreadable:
         return unreadable.strerror or "cannot be opened"
+
+
+def _is_ink(image: Image.Image) -> bool:
+    """Whether this is a CMYK JPEG that holds amounts of ink. Pillow takes all of them for Adobe's, which hold the
+    inverse and have its mark."""
+    return image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info
 
 
 def _opaque(image: Image.Image, mode: str) -> Image.Image:

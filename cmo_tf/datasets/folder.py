@@ -4,9 +4,10 @@ import os
 
 import numpy as np
 
+from cmo_tf.datasets import folder_notes
 from cmo_tf.datasets.bad_images import MAX_BAD, BadImages
 from cmo_tf.datasets.decode import each_image, read_images
-from cmo_tf.datasets.source import Source, Split, held_out, pixel_statistics, stored_size
+from cmo_tf.datasets.source import Source, Split, check_class_names, held_out, pixel_statistics, stored_size
 from cmo_tf.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -46,7 +47,8 @@ def load(directory, *, data_dir=None, download=True, image_size=None, seed=0, te
     root = os.path.expanduser(str(directory))
     if not os.path.isdir(root):
         raise UserError(f"{where}: no such folder")
-    class_names, *parts = _find(root, where)
+    class_names, left, *parts = _find(root, where)
+    check_class_names(class_names, where)
     train, test = _splits(parts, where, seed, test_fraction)
     size = stored_size(image_size)
     fits = (len(train) + len(test)) * size * size * 3 <= memory_limit
@@ -61,11 +63,12 @@ def load(directory, *, data_dir=None, download=True, image_size=None, seed=0, te
     if skipped:
         train, test = _splits([_without(part, skipped, class_names, where) for part in parts], where, seed,
                               test_fraction)
+    notes = tuple(filter(None, (folder_notes.unread(left), folder_notes.equal_files(train.images, test.images))))
     if fits:
         train, test = _with_pixels(train, test, paths, images)
     mean, std = pixel_statistics(train.images if fits else _sample(train.images, size, where))
     return Source(name, train, test, class_names, (image_size, image_size, 3), mean, std, augment="crop_flip",
-                  skipped=tuple(skipped.items()))
+                  skipped=tuple(skipped.items()), notes=notes)
 
 
 def _splits(parts: list[Split], where: str, seed: int, test_fraction: float) -> tuple[Split, Split]:
@@ -100,19 +103,20 @@ def _with_pixels(train: Split, test: Split, paths: np.ndarray, images: np.ndarra
 
 
 def _find(root: str, where: str) -> tuple:
-    """Class names and, as paths, the one split there is or train and test."""
+    """Class names, entries that are not read, and, as paths, the one split there is or train and test."""
     # A folder of pictures may be called "train" (between "car" and "tram"): only one with folders inside is a split.
     parts = {part: class_folders(os.path.join(root, part)) for part in ("train", "test")}
     if not any(parts.values()):
-        names = class_folders(root)
-        return names, _list_files(root, names, where)
+        names, left = class_folders(root), []
+        return names, left, _list_files(root, names, where, left)
     for part, names in parts.items():
         if not names:
             raise UserError(f"{where}: {os.path.join(root, part)} has no class folders but its sibling has; make both "
                             "train and test, or name the folder of classes alone to hold out a share of it")
     if parts["train"] != parts["test"]:
         _refuse_difference(parts, where)
-    return parts["train"], *(_list_files(os.path.join(root, part), parts[part], where) for part in parts)
+    left = []
+    return parts["train"], left, *(_list_files(os.path.join(root, part), parts[part], where, left) for part in parts)
 
 
 def _refuse_difference(parts: dict[str, tuple[str, ...]], where: str) -> None:
@@ -143,16 +147,21 @@ def is_picture(entry: os.DirEntry) -> bool:
     return named and (os.path.isfile(entry.path) or (os.path.islink(entry.path) and not os.path.exists(entry.path)))
 
 
-def _list_files(root: str, class_names: tuple[str, ...], where: str) -> Split:
-    """Paths and labels of all pictures, class after class, sorted by name inside each."""
+def _list_files(root: str, class_names: tuple[str, ...], where: str, left: list) -> Split:
+    """Paths and labels of all pictures, class after class, sorted by name inside each; `left` gets the other entries
+    that are no hidden ones."""
     paths, labels = [], []
     for label, class_name in enumerate(class_names):
         folder = os.path.join(root, class_name)
         try:
             with os.scandir(folder) as entries:
-                found = sorted(entry.path for entry in entries if is_picture(entry))
+                seen = [entry for entry in entries if visible(entry)]
         except OSError as error:
             raise UserError(f"{where}: the class folder {folder} cannot be opened ({error.strerror})") from None
+        found = []
+        for entry in seen:
+            (found if is_picture(entry) else left).append(entry)
+        found = sorted(entry.path for entry in found)
         if not found:
             raise UserError(f"{where}: the class folder {folder} has no JPEG or PNG picture; add some or remove it")
         paths += found

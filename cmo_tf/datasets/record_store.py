@@ -7,6 +7,8 @@ It is kept beside the records (`cmo_tf_index.npz`), where that folder can be wri
 import mmap
 import os
 import threading
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -64,11 +66,14 @@ class RecordStore:
         path = os.path.join(os.path.dirname(self.files[0]), INDEX_FILE)
         names = np.array([os.path.basename(file) for file in self.files])
         try:
-            with np.load(path) as kept:
+            with np.load(path, allow_pickle=False) as kept:
                 if np.array_equal(kept["stamp"], stamp) and np.array_equal(kept["names"], names):
-                    return kept["labels"], kept["offset"], kept["length"]
-        except (OSError, ValueError, KeyError):
-            pass  # none there, or of other files: it is made again
+                    found = [kept[key] for key in ("labels", "offset", "length")]
+                    if all(array.shape == (len(self),) and array.dtype == np.int64 for array in found):
+                        return found
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError, MemoryError,
+                zlib.error, zipfile.BadZipFile):
+            pass  # none there, or of other files, or damaged: it is made again
         found = self._scan()
         temporary = f"{path}.{os.getpid()}.npz"
         try:

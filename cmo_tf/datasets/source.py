@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cmo_tf.errors import UserError
+from cmo_tf.numbers import check_labels
 
 if TYPE_CHECKING:
     from cmo_tf.datasets.record_store import RecordStore
@@ -51,6 +52,7 @@ class Source:
         published: paths are those of a published set: decoded as published pipelines do, and by augmentations at their
             own size, where those of people's own pictures are turned upright and brought to squares first.
         skipped: (path, what is wrong) of pictures that could not be read and were left out.
+        notes: sentences that a run begins with as warnings.
 
     A UserError names the set, the split and the first bad row.
     """
@@ -66,8 +68,10 @@ class Source:
     records: RecordStore | None = None
     published: bool = False
     skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
+        check_class_names(self.class_names, f"--dataset={self.name}")
         for which in ("train", "test"):
             split = getattr(self, which)
             where = f"--dataset={self.name}: {which} split"
@@ -109,17 +113,10 @@ def stored_size(image_size: int) -> int:
     return round(image_size * 8 / 7)
 
 
-def check_labels(labels: np.ndarray, num_classes: int, where: str) -> None:
-    """UserError naming the first row whose label is not an integer in 0..num_classes-1, or an empty split."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or labels.size == 0:
-        raise UserError(f"{where}: needs one label an image and at least one image; labels have shape {labels.shape}")
-    if labels.dtype.kind not in "iu":
-        raise UserError(f"{where}: labels are {labels.dtype} (row 0 is {labels[0]!r}); they must be integers")
-    bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
-    if bad.size:
-        raise UserError(f"{where}: row {bad[0]} has label {labels[bad[0]]}; with {num_classes} classes labels are "
-                        f"0..{num_classes - 1}")
+def check_class_names(names: tuple[str, ...], where: str) -> None:
+    """UserError unless there are two classes or more."""
+    if len(names) < 2:
+        raise UserError(f"{where}: {', '.join(map(repr, names)) or 'none'} is the only class; a classifier needs two")
 
 
 def check_images(split: Split, image_shape: tuple[int, int, int], where: str) -> None:

@@ -4,6 +4,7 @@ TensorFlow Datasets is imported inside the functions: it brings TensorFlow, whic
 """
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -49,7 +50,24 @@ def _find_builder(name: str, where: str, data_dir):
         except tfds.core.registered.DatasetNotFoundError:
             raise UserError(f"{where}: TensorFlow Datasets has no such builder{_near(name, tfds)}") from None
         except Exception as error:  # an unknown configuration, a missing extra dependency: TFDS raises many kinds
+            _refuse_damaged_info(name, where, data_dir)
             raise UserError(f"{where}: {_reason(error)}") from None
+
+
+def _refuse_damaged_info(name: str, where: str, data_dir) -> None:
+    """A UserError if a description in the folders of a set is no JSON, as a copy that was broken off leaves it."""
+    import tensorflow_datasets as tfds
+
+    root = os.path.expanduser(str(tfds.core.constants.DATA_DIR if data_dir is None else data_dir))
+    for folder, _, files in os.walk(os.path.join(root, name.split("/")[0])):
+        if "dataset_info.json" in files:
+            path = os.path.join(folder, "dataset_info.json")
+            try:
+                with open(path, encoding="utf-8") as file:
+                    json.load(file)
+            except (OSError, ValueError) as error:
+                raise UserError(f"{where}: {path} is damaged ({_reason(error)}); remove that folder and prepare it "
+                                "again") from None
 
 
 def _near(name: str, tfds) -> str:

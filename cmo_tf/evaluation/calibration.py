@@ -11,6 +11,7 @@ import numpy as np
 
 from cmo_tf.evaluation.metrics import Predictions, group_mask
 from cmo_tf.long_tail import GROUPS
+from cmo_tf.types import ArrayLike
 
 NUM_BINS = 15
 
@@ -40,8 +41,14 @@ class Reliability:
         return float(np.abs(self.accuracy - self.confidence).max()) if self.count.any() else None
 
 
-def reliability(labels, predicted, confidence) -> Reliability:
-    """Sorts (N,) predictions into the bins; a confidence of exactly 0, above 1 or NaN is in none, as in MiSLAS."""
+def reliability(labels: ArrayLike, predicted: ArrayLike, confidence: ArrayLike) -> Reliability:
+    """Sorts (N,) predictions into the bins; a confidence of exactly 0, above 1 or NaN is in none, as in MiSLAS.
+
+    Examples:
+        >>> bins = reliability([0, 1, 2, 3], [0, 1, 0, 0], [0.9, 0.9, 0.9, 0.9])  # sure of 0.9, right in half
+        >>> round(bins.ece, 3)
+        0.4
+    """
     confidence = np.asarray(confidence)
     right = np.asarray(labels) == np.asarray(predicted)
     place = np.digitize(confidence, np.linspace(0.0, 1.0, NUM_BINS + 1), right=True)
@@ -52,9 +59,9 @@ def reliability(labels, predicted, confidence) -> Reliability:
     return Reliability(count, *(np.divide(s, count, out=np.zeros(NUM_BINS), where=count > 0) for s in sums))
 
 
-def overconfidence(labels, predicted, confidence) -> float | None:
+def overconfidence(labels: ArrayLike, predicted: ArrayLike, confidence: ArrayLike) -> float | None:
     """Mean confidence minus accuracy, in [-1, 1]; positive is over-confident, None for no images or a NaN."""
-    if not len(labels):
+    if not np.size(labels):
         return None
     value = float(np.mean(np.asarray(confidence, np.float64)) - np.mean(np.asarray(labels) == np.asarray(predicted)))
     return value if np.isfinite(value) else None
@@ -69,13 +76,33 @@ def overconfidence_by_group(predictions: Predictions, groups: Mapping[str, np.nd
     return result
 
 
-def softmax_confidence(logits, scale: float = 1.0) -> np.ndarray:
+def summary(predictions: Predictions, groups: Mapping[str, np.ndarray], num_classes: int) -> dict:
+    """`{ece, mce, group_ece, overconfidence, reliability}` of predictions, as results.json holds them.
+
+    ECE and MCE are over all images; `group_ece` is `{all, many, medium, few}`, each with bins over the images whose
+    TRUE class is in the group (None without any).
+    """
+    bins = {"all": reliability(**vars(predictions))}
+    for name in GROUPS:
+        rows = group_mask(groups, name, num_classes)[predictions.labels]
+        bins[name] = reliability(*(x[rows] for x in vars(predictions).values()))
+    return {"ece": bins["all"].ece, "mce": bins["all"].mce,
+            "group_ece": {name: found.ece for name, found in bins.items()},
+            "overconfidence": overconfidence_by_group(predictions, groups, num_classes),
+            "reliability": vars(bins["all"])}
+
+
+def softmax_confidence(logits: ArrayLike, scale: float = 1.0) -> np.ndarray:
     """Largest softmax probability of each row, float32 (N,), computed in float64.
 
     Args:
         logits: (N, C) of any float type.
         scale: factor on the logits before the softmax. LDAM trains on cosines times 30: without it they would all
             look unsure.
+
+    Examples:
+        >>> softmax_confidence([[0.0, 0.0], [0.0, 9.0]]).round(3).tolist()
+        [0.5, 1.0]
     """
     logits = np.asarray(logits, np.float64) * scale
     # With the maximum subtracted, the numerator of the largest class is exp(0) = 1.
@@ -83,6 +110,6 @@ def softmax_confidence(logits, scale: float = 1.0) -> np.ndarray:
     return (1.0 / np.exp(shifted).sum(axis=1)).astype(np.float32)
 
 
-def predictions_from_logits(labels, logits, scale: float = 1.0) -> Predictions:
+def predictions_from_logits(labels: ArrayLike, logits: ArrayLike, scale: float = 1.0) -> Predictions:
     """`Predictions` of (N,) labels and (N, C) logits; among equal logits the first class wins."""
-    return Predictions(labels, np.argmax(logits, axis=1), softmax_confidence(logits, scale))
+    return Predictions(np.asarray(labels), np.argmax(logits, axis=1), softmax_confidence(logits, scale))

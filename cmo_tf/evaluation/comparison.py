@@ -6,32 +6,21 @@ comparison_report.py show it.
 
 import os
 import re
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from cmo_tf.errors import UserError
+from cmo_tf.evaluation.estimates import Estimate, difference
 from cmo_tf.evaluation.results import read_results
 from cmo_tf.long_tail import GROUPS
 
 COLUMNS = ("all", *GROUPS)
-CONFIDENCE = 0.95
 # Flags that change no figure: where files are, how much is kept in memory, how often a run is saved.
 IDLE = {"run_dir", "data_dir", "mode", "input", "output", "top", "format", "download", "cache", "data_service",
         "eval_batch_size", "checkpoint_every", "checkpoint_every_steps", "worker_hosts", "worker_index",
         "worker_timeout"}
-
-
-class Estimate(NamedTuple):
-    """Mean over `n` seeds, standard deviation and half of the 95 % confidence interval (None for a single one)."""
-
-    mean: float
-    sd: float | None
-    half: float | None
-    n: int
 
 
 @dataclass(frozen=True)
@@ -220,41 +209,12 @@ def differing_flags(settings: Sequence[Setting]) -> list[str]:
     return [name for name in names if len({repr(setting.flags.get(name)) for setting in settings}) > 1]
 
 
-def estimate(values: Sequence[float]) -> Estimate | None:
-    """Mean, standard deviation (n - 1) and Student's t interval of independent values; None without any."""
-    values = list(values)
-    if not values:
-        return None
-    mean, n = statistics.fmean(values), len(values)
-    if n < 2:
-        return Estimate(mean, None, None, n)
-    sd = statistics.stdev(values)
-    return Estimate(mean, sd, _quantile(n - 1) * sd / n**0.5, n)
-
-
 def gain(setting: Setting, baseline: Setting, group: str) -> Estimate | None:
     """How much more accurate a setting is, in points of accuracy of {all, many, medium, few}.
 
-    With the same seeds in both (two or more) the interval is that of the paired differences, since a seed fixes the
-    initial weights and the order of images; otherwise Welch's. `sd` is that of the paired differences, else None.
+    With the same seeds in both the interval is that of the paired differences, since a seed fixes the initial weights
+    and the order of images.
     """
     ours, theirs = setting.values("accuracy", group), baseline.values("accuracy", group)
-    if not ours or not theirs:
-        return None
-    if len(ours) == len(theirs) and [r.seed for r in setting.runs] == [r.seed for r in baseline.runs]:
-        return estimate([a - b for a, b in zip(ours, theirs, strict=True)])
-    mean, n = statistics.fmean(ours) - statistics.fmean(theirs), min(len(ours), len(theirs))
-    if n < 2:
-        return Estimate(mean, None, None, n)
-    parts = [statistics.variance(values) / len(values) for values in (ours, theirs)]
-    if not sum(parts):
-        return Estimate(mean, None, 0.0, n)
-    freedom = sum(parts) ** 2 / sum(p**2 / (len(v) - 1) for p, v in zip(parts, (ours, theirs), strict=True))
-    return Estimate(mean, None, _quantile(freedom) * sum(parts) ** 0.5, n)
-
-
-def _quantile(freedom: float) -> float:
-    """Student's t for a two-sided interval."""
-    from scipy.stats import t
-
-    return float(t.ppf((1 + CONFIDENCE) / 2, freedom))
+    paired = len(ours) == len(theirs) and [r.seed for r in setting.runs] == [r.seed for r in baseline.runs]
+    return difference(ours, theirs, paired)

@@ -45,8 +45,9 @@ def reliability(figure, bins: Mapping):
     meet = np.minimum(right, sure)
     axes.bar(left[used], meet[used], color=COLOURS["many"], label="accuracy", **box)
     for name, colour, gap in (("too sure", "few", sure - right), ("too unsure", "medium", right - sure)):
-        shown = used & (gap > 0)
-        axes.bar(left[shown], gap[shown], bottom=meet[shown], color=COLOURS[colour], alpha=0.55, label=name, **box)
+        # Bars of no height too: the legend takes its colour from them.
+        height = np.maximum(gap, 0)[used]
+        axes.bar(left[used], height, bottom=meet[used], color=COLOURS[colour], alpha=0.55, label=name, **box)
     axes.plot([0, 1], [0, 1], color=INK, lw=0.9, ls=(0, (4, 3)))
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     axes.legend(loc="upper left", handlelength=1.2, handleheight=0.9)

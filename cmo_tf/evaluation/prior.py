@@ -6,6 +6,7 @@ import numpy as np
 
 from cmo_tf.errors import UserError
 from cmo_tf.numbers import check_counts
+from cmo_tf.types import ArrayLike
 
 KINDS = ("none", "uniform", "train")
 FILE = "file:"
@@ -17,7 +18,8 @@ def check(test_prior: str) -> None:
         raise UserError(f"--test_prior={test_prior}: there are {', '.join(KINDS)} and file:PATH")
 
 
-def logit_offset(test_prior, class_counts, tau=1.0, prior_free=False) -> np.ndarray | None:
+def logit_offset(test_prior: str, class_counts: ArrayLike, tau: float = 1.0,
+                 prior_free: bool = False) -> np.ndarray | None:
     """What is added to the logits of every test image, float64 (C,), or None for nothing.
 
     `log test_prior - tau * log training_prior`; the second part only for logits that hold the training prior. A class
@@ -33,6 +35,10 @@ def logit_offset(test_prior, class_counts, tau=1.0, prior_free=False) -> np.ndar
 
     Source: Menon et al., "Long-tail learning via logit adjustment" (ICLR 2021), Eq. 9; for other test distributions
     Hong et al., "Disentangling Label Distribution for Long-Tailed Visual Recognition" (CVPR 2021).
+
+    Examples:
+        >>> logit_offset("uniform", [75, 25]).round(3).tolist()  # -log of the training prior
+        [0.288, 1.386]
     """
     check(test_prior)
     if test_prior == "none":
@@ -49,7 +55,8 @@ def logit_offset(test_prior, class_counts, tau=1.0, prior_free=False) -> np.ndar
 def _read(path, num_classes):
     """float64 (C,), summing to 1."""
     try:
-        numbers = np.loadtxt(os.path.expanduser(path), dtype=np.float64, ndmin=1)
+        with open(os.path.expanduser(path), encoding="utf-8") as file:  # numpy would fetch an address, too
+            numbers = np.loadtxt(file, dtype=np.float64, ndmin=1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it holds something else than numbers"
         raise UserError(f"--test_prior={FILE}{path}: cannot be read ({reason})") from None

@@ -39,25 +39,26 @@ class Report:
     tables: Sequence[Table] = ()
 
 
-def write_report(run_dir) -> tuple[Path, Path]:
+def write_report(run_dir, results: Mapping | None = None) -> tuple[Path, Path]:
     """Writes report.html (one self-contained file) and report.md into the run folder and returns their paths.
 
-    Needs results.json and predictions.npz; metrics.csv and panel.png are shown when they are there.
+    Needs results.json, unless its content is given as `results`, and predictions.npz; metrics.csv and panel.png are
+    shown when they are there.
 
     Raises:
         UserError: a needed file is missing or damaged, or the two do not belong together.
     """
     run_dir = Path(run_dir)
-    report = assemble(run_dir)
+    report = assemble(run_dir, results)
     html, markdown = run_dir / "report.html", run_dir / "report.md"
     write_atomically(html, report_html.render(report))
     write_atomically(markdown, report_md.render(report))
     return html, markdown
 
 
-def assemble(run_dir: Path) -> Report:
-    """Reads the run folder and collects what the report says."""
-    results, predictions = read_results(run_dir), read_predictions(run_dir)
+def assemble(run_dir: Path, results: Mapping | None = None) -> Report:
+    """Reads the run folder (but for `results`, if given) and collects what the report says."""
+    results, predictions = results or read_results(run_dir), read_predictions(run_dir)
     num_classes = len(results["per_class"])
     if len(predictions) and max(predictions.labels.max(), predictions.predicted.max()) >= num_classes:
         raise UserError(f"{run_dir / 'predictions.npz'}: has classes beyond the {num_classes} of results.json; the two "
@@ -129,6 +130,12 @@ def _notes(results: Mapping) -> list[str]:
         notes.append(f"Mean confidence is {abs(100 * gap):.1f} points {'above' if gap > 0 else 'below'} the accuracy: "
                      f"the network is {kind} on this test set." if abs(gap) >= 0.0005 else
                      "Mean confidence equals the accuracy to a tenth of a point.")
+    found = results.get("calibration")
+    if found and found["temperature"] is not None:
+        before, after = (percent(100 * found["test"][when]["ece"]) for when in ("before", "after"))
+        notes.append(f"Confidences are calibrated: logits are divided by {found['temperature']:.3f}, which was fitted "
+                     f"on {found['images']:,} validation images. On the test images the ECE goes from {before} to "
+                     f"{after} %.")
     empty = [name for name in GROUPS if results["accuracy"].get(name) is None]
     if empty:
         notes.append(f"No class with test images is in: {', '.join(empty)}.")
@@ -150,10 +157,20 @@ def _figures(results: Mapping, predictions: Predictions, history: Sequence[Mappi
                "so that rare confusions show.",
                class_plots.confusion(predictions.labels, predictions.predicted, rows)),
     ]
-    if results.get("reliability"):
-        figures.append(Figure("Reliability", "A well calibrated network ends on the dashed line: of all answers given "
-                              "with 80 % confidence, 80 % are right.", plots.reliability(results["reliability"])))
-    return figures + _curves(history)
+    return figures + _reliability(results) + _curves(history)
+
+
+def _reliability(results: Mapping) -> list[Figure]:
+    if not results.get("reliability"):
+        return []
+    figures = [Figure("Reliability", "A well calibrated network ends on the dashed line: of all answers given "
+                      "with 80 % confidence, 80 % are right.", plots.reliability(results["reliability"]))]
+    found = results.get("calibration")
+    if found and found["temperature"] is not None:
+        before = found["test"]["before"]["reliability"]
+        figures.append(Figure("Reliability before calibration", "The same network without the temperature "
+                              f"{found['temperature']:.3f}.", plots.reliability(before)))
+    return figures
 
 
 def _curves(history: Sequence[Mapping]) -> list[Figure]:

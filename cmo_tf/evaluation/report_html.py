@@ -1,7 +1,8 @@
 """report.html: one file that shows everything offline, on a phone, in the dark and on paper."""
 
 import base64
-from html import escape
+import html
+import re
 from importlib import resources
 
 _PAGE = """<!DOCTYPE html>
@@ -27,6 +28,14 @@ _PAGE = """<!DOCTYPE html>
 """
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def escape(text: str) -> str:
+    """`text` as HTML shows it; characters that are no text (a name of a file may hold any) become U+FFFD."""
+    return html.escape(_CONTROL.sub("\ufffd", text))
+
+
 def render(report) -> str:
     """The whole page of a `report.Report`. Every text is escaped here; there is no script and no outside reference."""
     groups, *tables = report.tables
@@ -38,6 +47,8 @@ def render(report) -> str:
 
 
 def _headline(cards) -> str:
+    if not cards:
+        return ""
     cells = (f"<div class='card {escape(label.split()[0].lower())}'><dt>{escape(label)}</dt><dd>{escape(value)}</dd>"
              f"<dd class='small'>{escape(note)}</dd></div>" for label, value, note in cards)
     return f"<dl class='cards'>{''.join(cells)}</dl>"

@@ -3,6 +3,7 @@
 import re
 
 _SPECIAL = re.compile(r"([\\`*\[\]|])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def render(report) -> str:
@@ -25,5 +26,6 @@ def table(header, cells, numbers) -> str:
 
 def escape(text) -> str:
     """`text` as one line in which nothing is read as a table border, as markup or as HTML."""
-    text = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = _CONTROL.sub("\ufffd", " ".join(str(text).split()))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", text)

@@ -35,18 +35,21 @@ def rule(results: Mapping, name: str) -> str:
 
 def group_table(results: Mapping) -> Table:
     """All, many, medium, few: accuracy, over-confidence and how much stands behind each."""
-    sure, sizes = results.get("overconfidence") or {}, results.get("groups") or {}
+    sure, errors = results.get("overconfidence") or {}, results.get("group_ece") or {"all": results.get("ece")}
+    sizes = results.get("groups") or {}
     rows = []
     for name in ("all", *GROUPS):
         size = sizes.get(name) or _totals(results)
         gap = sure.get(name)
         rows.append([name, percent(results["accuracy"].get(name)),
                      NONE if gap is None else f"{100 * gap:+.1f}",
+                     percent(None if errors.get(name) is None else 100 * errors[name], 1),
                      *(f"{size[key]:,}" if name == "all" or name in sizes else NONE
                        for key in ("classes", "train_images", "test_images")),
                      "any" if name == "all" else rule(results, name)])
-    header = ["group", "accuracy %", "over-confidence", "classes", "training images", "test images", "class has"]
-    return Table("Shot groups", header, rows, numbers=range(1, 6))
+    header = ["group", "accuracy %", "over-confidence", "ECE %", "classes", "training images", "test images",
+              "class has"]
+    return Table("Shot groups", header, rows, numbers=range(1, 7))
 
 
 def _totals(results: Mapping) -> dict:
@@ -65,6 +68,9 @@ def run_table(results: Mapping) -> Table:
              if results.get(name) is not None]
     rows += [[key, str(results[key])] for key in ("epochs", "steps", "seed") if results.get(key) is not None]
     rows += [["resumed from steps", times]]
+    back = results.get("rollback")
+    rows += [["went back", f"from step {back['from_step']} to {back['to_step']} ({back['what']}), and on with "
+              f"{back['rate_factor']:g} times the learning rate"]] if back else []
     rows += [["wall time", _duration(seconds)]] if seconds is not None else []
     rows += [["training speed", f"{speed:,.0f} images/s"]] if speed is not None else []
     rows += [["peak memory", f"{memory / 2**20:,.0f} MiB"]] if memory is not None else []

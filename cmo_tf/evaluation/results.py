@@ -6,11 +6,13 @@ import json
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cmo_tf import disk
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation import calibration, metrics
 from cmo_tf.evaluation.metrics import Predictions
@@ -29,11 +31,10 @@ def evaluate(predictions: Predictions, class_counts, class_names: Sequence[str],
     Returns:
         Plain Python values: `accuracy` {all, many, medium, few}, `macro`, `micro` in percent; `per_class`, a list of
         {class, name, group, train_count, test_count, accuracy}; `groups`, name -> {classes, train_images,
-        test_images}; `class_counts`; `ece`, `mce` in [0, 1]; `overconfidence` {all, many, medium, few} in [-1, 1];
-        `reliability` {count, accuracy, confidence}, 15 entries each. What does not exist is None.
+        test_images}; `class_counts`; `ece`, `mce` in [0, 1]; `group_ece` {all, many, medium, few}; `overconfidence`
+        the same in [-1, 1]; `reliability` {count, accuracy, confidence}, 15 entries each. What does not exist is None.
     """
     labels, predicted, num_classes = predictions.labels, predictions.predicted, len(class_counts)
-    bins = calibration.reliability(labels, predicted, predictions.confidence)
     per_class = _per_class(predictions, class_counts, class_names, groups)
     return plain({
         "accuracy": metrics.accuracy_by_group(labels, predicted, groups, num_classes),
@@ -42,11 +43,7 @@ def evaluate(predictions: Predictions, class_counts, class_names: Sequence[str],
         "per_class": per_class,
         "groups": {name: _group_sizes(name, per_class) for name in GROUPS},
         "class_counts": class_counts,
-        "ece": bins.ece,
-        "mce": bins.mce,
-        "overconfidence": calibration.overconfidence_by_group(predictions, groups, num_classes),
-        "reliability": vars(bins),
-    })
+    } | calibration.summary(predictions, groups, num_classes))
 
 
 def _per_class(predictions: Predictions, class_counts, class_names, groups) -> list[dict]:
@@ -83,19 +80,24 @@ def plain(value):
 
 
 def write_atomically(path, data: str | bytes) -> None:
-    """Writes `data` under a temporary name beside `path` and renames it: after a crash the file is old or new."""
+    """Writes `data` under a temporary name beside `path` and renames it: after a crash the file is old or new.
+
+    Raises:
+        UserError: it cannot be written, for want of room for example.
+    """
     path = Path(path)
     # A file name that is no UTF-8 reaches us as a lone surrogate: JSON knows its escape, a text shows it.
     data = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk.writing(path, len(data)):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_results(run_dir, results: Mapping) -> None:
@@ -111,7 +113,7 @@ def read_results(run_dir) -> dict:
         results = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: not there; is this a run folder, and has the run finished?") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error}); run the same command again to write it anew") from None
     missing = [key for key in ("accuracy", "per_class") if not isinstance(results, dict) or key not in results]
     if missing:
@@ -163,5 +165,6 @@ def read_predictions(run_dir) -> Predictions:
             return Predictions(arrays["labels"], arrays["predicted"], arrays["confidence"])
     except FileNotFoundError:
         raise UserError(f"{path}: not there; is this a run folder, and has the run finished?") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError, MemoryError, zlib.error,
+            zipfile.BadZipFile) as error:
         raise UserError(f"{path}: cannot be read ({error}); run the same command again to write it anew") from None

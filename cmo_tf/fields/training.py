@@ -14,6 +14,8 @@ class TrainingFields:
     test_prior: str = flag("none", "class distribution that logits are moved to at evaluation: none, uniform (post-hoc "
                            "logit adjustment), train or file:PATH, one number a class")
     test_tau: float = flag(1.0, "weight of the training prior that --test_prior takes out", low=0)
+    calibrate: str = flag("none", "after training, divide logits by a temperature that the validation images choose, "
+                          "so that confidences can be believed", choices=("none", "temperature"))
     augment: str = flag(None, "augmentation; default the set's own", kind=str, choices=AUGMENTATIONS)
     cutout_size: int = flag(None, "side of Cutout's hole; default 16 (8 in the original on CIFAR-100)", kind=int, low=1)
     cutout_fill: str = flag(None, "Cutout's hole; default black", kind=str, choices=("black", "mean"))
@@ -43,6 +45,10 @@ class TrainingFields:
                      "validation images", choices=("last", "best"))
     checkpoint_every: int = flag(1, "epochs between checkpoints", low=1)
     checkpoint_every_steps: int = flag(0, "steps between checkpoints inside an epoch; 0: none", low=0)
+    on_nan: str = flag("stop", "a loss or weights that are no longer finite end the run, or take it back, once, to its "
+                       "last checkpoint and on from there at a lower rate", choices=("stop", "rollback"))
+    nan_rate_factor: float = flag(0.1, "of all learning rates after --on_nan=rollback went back", above=0,
+                                  high=1 - 1e-9)
     precision: str = flag("float32", "of the network's arithmetic; losses stay in float32",
                           choices=("float32", "bfloat16", "float16"))
     jit_compile: bool = flag(False, "compile the training step with XLA, on one device and with --drop_remainder")

@@ -14,6 +14,8 @@ from cmo_tf.errors import UserError
 from cmo_tf.evaluation import report_html, report_md
 from cmo_tf.evaluation.results import plain, write_atomically
 from cmo_tf.inspection import findings, page, suggest, timing
+from cmo_tf.serving.table import one_line
+from cmo_tf.training.folder import check_writable
 
 # Flags that are kept as they are given, in suggested.cfg too; others of the suggestion can be given to replace it.
 KEPT = ("data_dir", "data_format", "imbalance_ratio", "profile", "max_per_class", "split_seed")
@@ -35,6 +37,7 @@ def run(config, files, arguments) -> int:
     """The mode: writes into --run_dir, default runs/inspect-<name>, and prints a summary. Returns the exit code."""
     name = name_of(config.dataset)
     folder = config.run_dir or os.path.join("runs", f"inspect-{name}")
+    check_writable(folder)
     found = findings.look(config)
     given = configuration.parse(arguments)[2]
     given = {key: getattr(config, key) for key in vars(config) if given[key].present}
@@ -50,7 +53,7 @@ def run(config, files, arguments) -> int:
         _write(folder, name, found, advice)
     except OSError as error:
         raise UserError(f"--run_dir={folder}: cannot be written ({error.strerror}); name another folder") from None
-    print("\n".join(summary(found, advice, folder)))
+    print("\n".join(map(one_line, summary(found, advice, folder))))  # names of files may be anything
     return 0
 
 
@@ -104,8 +107,8 @@ def _more(facts, chosen):
         also += [f"--epochs={suggest.MOST}"] if chosen.epochs < suggest.MOST else []
         notes.append(f"With more time: {' or '.join(also)} behind the flag file.")
     if facts.images < 20_000 and not facts.fixed:
-        notes.append("With weights of ImageNet as a local file, fine-tuning beats training from nothing on few "
-                     "pictures: --model=keras:MobileNetV3Small --init_weights=FILE --image_size=224 --lr=0.01.")
+        notes.append("With weights of ImageNet as a local file, fine-tuning is worth trying on few pictures (not "
+                     "measured here): --model=keras:MobileNetV3Small --init_weights=FILE --image_size=224 --lr=0.01.")
     return notes
 
 

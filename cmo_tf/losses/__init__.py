@@ -1,5 +1,7 @@
 """Losses for long-tailed labels. Names are known without importing keras."""
 
+from typing import TYPE_CHECKING
+
 from cmo_tf.registry import Registry
 
 LOSSES = Registry(
@@ -43,8 +45,26 @@ _LAZY = Registry(
     },
 )
 
+if TYPE_CHECKING:
+    from cmo_tf.losses.balanced_softmax import BalancedSoftmax as BalancedSoftmax
+    from cmo_tf.losses.base import LongTailLoss as LongTailLoss
+    from cmo_tf.losses.cross_entropy import CrossEntropy as CrossEntropy
+    from cmo_tf.losses.focal import Focal as Focal
+    from cmo_tf.losses.focal_sigmoid import FocalSigmoid as FocalSigmoid
+    from cmo_tf.losses.influence_balanced import InfluenceBalanced as InfluenceBalanced
+    from cmo_tf.losses.label_aware_smoothing import LabelAwareSmoothing as LabelAwareSmoothing
+    from cmo_tf.losses.lade import LADE as LADE
+    from cmo_tf.losses.ldam import LDAM as LDAM
+    from cmo_tf.losses.logit_adjusted import LogitAdjusted as LogitAdjusted
+    from cmo_tf.losses.mixed import Mixed as Mixed
+    from cmo_tf.losses.mixed import mixed_terms as mixed_terms
+    from cmo_tf.losses.paco import PaCo as PaCo
+    from cmo_tf.losses.ride import RIDE as RIDE
+    from cmo_tf.losses.ride_router import ExpertAssignment as ExpertAssignment
+    from cmo_tf.numbers import effective_number_weights as effective_number_weights
 
-def __getattr__(name):
+
+def __getattr__(name: str) -> object:
     if name in _LAZY:
         return _LAZY[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from cmo_tf.losses.base import CountedLoss, cross_entropy
+from cmo_tf.types import ArrayLike, Tensor
 
 # What an empty class counts as: far below one image, so that the softmax all but leaves it out, and finite.
 EMPTY_CLASS = 1e-6
@@ -21,13 +22,18 @@ class BalancedSoftmax(CountedLoss):
         class_weights: (C,) or None.
 
     Source: "Balanced Meta-Softmax for Long-Tailed Visual Recognition", Eq. 4; CMO code, `BalancedSoftmax`.
+
+    Examples:
+        >>> loss = BalancedSoftmax([90, 10])
+        >>> [round(float(value), 4) for value in loss.terms([0, 1], [[0.0, 0.0], [0.0, 0.0]])[0]]  # -log 0.9, -log 0.1
+        [0.1054, 2.3026]
     """
 
     prior_free = True
 
-    def __init__(self, class_counts, class_weights=None, name=None):
+    def __init__(self, class_counts: ArrayLike, class_weights: ArrayLike | None = None, name: str | None = None):
         super().__init__(class_counts, class_weights, name)
         self.log_prior = np.log(np.maximum(self.class_counts, EMPTY_CLASS)).astype("float32")
 
-    def values(self, labels, logits):
+    def values(self, labels: Tensor, logits: Tensor) -> Tensor:
         return cross_entropy(labels, logits + ops.convert_to_tensor(self.log_prior))

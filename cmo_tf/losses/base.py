@@ -1,11 +1,14 @@
 """What every loss here is: hard labels in, per-row values and weights out, its own normaliser."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 from keras import ops
 
 from cmo_tf.errors import UserError
 from cmo_tf.numbers import check_counts
+from cmo_tf.types import ArrayLike, Tensor
 
 
 class LongTailLoss(keras.losses.Loss):
@@ -40,16 +43,16 @@ class LongTailLoss(keras.losses.Loss):
         reductions: name of a statistic -> how replicas bring it together, "sum" unless named; "logsumexp" otherwise.
     """
 
-    head = "linear"
-    flags = {}
-    needs_features = False
-    phase_flag = None
-    prior_free = False
-    method = None
-    reductions = {}
-    couples_rows = False
+    head: str = "linear"
+    flags: Mapping[str, str] = {}
+    needs_features: bool = False
+    phase_flag: str | None = None
+    prior_free: bool = False
+    method: str | None = None
+    reductions: Mapping[str, str] = {}
+    couples_rows: bool = False
 
-    def __init__(self, num_classes=None, class_weights=None, name=None):
+    def __init__(self, num_classes: int | None = None, class_weights: ArrayLike | None = None, name: str | None = None):
         super().__init__(name=name, dtype="float32")
         self.num_classes = None if num_classes is None else int(num_classes)
         self._initial_weights = None if class_weights is None else self._check_weights(class_weights)
@@ -70,12 +73,12 @@ class LongTailLoss(keras.losses.Loss):
         return None
 
     @property
-    def class_weights(self):
+    def class_weights(self) -> keras.Variable | None:
         if self._class_weights is None and self.num_classes is not None:
             self.build(self.num_classes)
         return self._class_weights
 
-    def build(self, num_classes):
+    def build(self, num_classes: int) -> None:
         """Creates `class_weights`; again with the same number of classes does nothing, with another is a UserError."""
         if self.num_classes is None:
             self.num_classes = int(num_classes)
@@ -85,11 +88,11 @@ class LongTailLoss(keras.losses.Loss):
             initial = np.ones(num_classes) if self._initial_weights is None else self._initial_weights
             self._class_weights = constant_variable(initial, (self.num_classes,), "class_weights")
 
-    def values(self, labels, logits):
+    def values(self, labels: Tensor, logits: Tensor) -> Tensor:
         """Loss of each row, float32 (B,), from int32 labels (B,) and float32 logits (B, C)."""
         raise NotImplementedError
 
-    def statistics(self, y_int, logits) -> dict:
+    def statistics(self, y_int: Tensor, logits: Tensor) -> dict[str, Tensor]:
         """Sums over the batch, name -> tensor, that a batch-coupled loss needs of all replicas together.
 
         Empty for a loss that is a sum over rows. A step on several replicas adds each entry up over them (or takes the
@@ -98,7 +101,8 @@ class LongTailLoss(keras.losses.Loss):
         """
         return {}
 
-    def terms(self, y_int, logits, statistics=None):
+    def terms(self, y_int: Tensor, logits: Tensor,
+              statistics: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """(values, weights), both float32 (B,), before any normalisation.
 
         Args:
@@ -109,7 +113,7 @@ class LongTailLoss(keras.losses.Loss):
         labels, logits = self.prepare(y_int, logits)
         return self.values(labels, logits), ops.take(self.class_weights, labels)
 
-    def prepare(self, y_int, logits):
+    def prepare(self, y_int: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """(int32 labels (B,), float32 logits (B, C)) from what a caller hands over; builds the loss."""
         logits = logits["logits"] if isinstance(logits, dict) else logits
         logits = ops.cast(ops.convert_to_tensor(logits), "float32")
@@ -122,7 +126,8 @@ class LongTailLoss(keras.losses.Loss):
         self.build(logits.shape[-1])
         return ops.reshape(ops.cast(y_int, "int32"), (-1,)), logits
 
-    def sums(self, y_int, logits, sample_weight=None, share=None, statistics=None):
+    def sums(self, y_int: Tensor, logits: Tensor, sample_weight: Tensor | None = None, share: Tensor | None = None,
+             statistics: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """(numerator, denominator) of the loss, float32 scalars; `share` (lam) multiplies the numerator only."""
         values, weights = self.terms(y_int, logits, statistics)
         if sample_weight is not None:
@@ -132,22 +137,22 @@ class LongTailLoss(keras.losses.Loss):
             numerators = numerators * row_vector(share)
         return ops.sum(numerators), ops.sum(weights)
 
-    def extra(self, logits):
+    def extra(self, logits: Tensor) -> Tensor | None:
         """A term without labels: its value for each row, float32 (B,), from the network's outputs; None for none.
 
         It is averaged over rows whatever the class weights, and counts once however many label sets there are.
         """
         return None
 
-    def extra_sums(self, logits, sample_weight=None) -> tuple:
+    def extra_sums(self, logits: Tensor, sample_weight: Tensor | None = None) -> tuple:
         """() or a single (numerator, denominator): those of `extra`, float32 scalars."""
-        values = self.extra(logits)
+        values = self.extra(logits)  # nosec B610
         if values is None:
             return ()
         rows = ops.ones_like(values) if sample_weight is None else row_vector(sample_weight)
         return ((ops.sum(values * rows), ops.sum(rows)),)
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         sums = (self.sums(y_true, y_pred, sample_weight), *self.extra_sums(y_pred, sample_weight))
         return sum_of_quotients(sums)
 
@@ -175,7 +180,7 @@ class LongTailLoss(keras.losses.Loss):
 class CountedLoss(LongTailLoss):
     """A loss made from the class counts (C,) of the ORIGINAL training set, whatever is mixed or sampled later."""
 
-    def __init__(self, class_counts, class_weights=None, name=None):
+    def __init__(self, class_counts: ArrayLike, class_weights: ArrayLike | None = None, name: str | None = None):
         self.class_counts = check_counts(class_counts)
         super().__init__(len(self.class_counts), class_weights, name)
 

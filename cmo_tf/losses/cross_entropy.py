@@ -5,6 +5,7 @@ from keras import ops
 
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import LongTailLoss, cross_entropy
+from cmo_tf.types import ArrayLike, Tensor
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -20,17 +21,23 @@ class CrossEntropy(LongTailLoss):
 
     With effective-number weights this is the class-balanced loss (Cui et al., CVPR 2019) as the LDAM and CMO code
     normalises it, by the sum of weights; with `callbacks.DRW`, CE-DRW.
+
+    Examples:
+        >>> loss = CrossEntropy(class_weights=[1.0, 3.0])
+        >>> round(float(loss([0, 1], [[0.0, 0.0], [2.0, 0.0]])), 4)  # (1 * 0.6931 + 3 * 2.1269) / (1 + 3)
+        1.7685
     """
 
     flags = {"label_smoothing": "label_smoothing"}
 
-    def __init__(self, class_weights=None, num_classes=None, label_smoothing=0.0, name=None):
+    def __init__(self, class_weights: ArrayLike | None = None, num_classes: int | None = None,
+                 label_smoothing: float = 0.0, name: str | None = None):
         super().__init__(num_classes, class_weights, name)
         if not 0 <= label_smoothing < 1:
             raise UserError(f"{self.name}: label_smoothing {label_smoothing} is not in [0, 1)")
         self.label_smoothing = float(label_smoothing)
 
-    def values(self, labels, logits):
+    def values(self, labels: Tensor, logits: Tensor) -> Tensor:
         losses = cross_entropy(labels, logits)
         if not self.label_smoothing:
             return losses

@@ -5,6 +5,7 @@ from keras import ops
 
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import LongTailLoss, cross_entropy
+from cmo_tf.types import ArrayLike
 
 # Below this the power of a gamma under 1 would have no finite slope.
 SMALLEST = 1e-12
@@ -25,11 +26,16 @@ class Focal(LongTailLoss):
         class_weights: (C,) or None.
 
     Source: LDAM-DRW code, `FocalLoss`. `FocalSigmoid` is the form of the focal loss paper.
+
+    Examples:
+        >>> round(float(Focal(gamma=2.0)([0], [[0.0, 0.0]])), 4)  # 0.5^2 * 0.6931
+        0.1733
     """
 
     flags = {"gamma": "focal_gamma", "factor": "focal_factor"}
 
-    def __init__(self, num_classes=None, gamma=1.0, factor=1.0, class_weights=None, name=None):
+    def __init__(self, num_classes: int | None = None, gamma: float = 1.0, factor: float = 1.0,
+                 class_weights: ArrayLike | None = None, name: str | None = None):
         super().__init__(num_classes, class_weights, name)
         if not gamma >= 0 or not factor > 0:
             raise UserError(f"{self.name}: gamma {gamma} must be at least 0 and factor {factor} positive")

@@ -7,6 +7,7 @@ from keras import ops
 
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import LongTailLoss
+from cmo_tf.types import ArrayLike
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -24,11 +25,16 @@ class FocalSigmoid(LongTailLoss):
 
     Source: class-balanced loss paper, section 4.3; its code, `focal_loss`. The code starts the last bias at
     `head_bias`, which the program does too, and has no weight decay on it, which the program has.
+
+    Examples:
+        >>> round(float(FocalSigmoid(gamma=2.0)([0], [[0.0, 0.0]])), 4)  # 2 * 0.5^2 * 0.6931
+        0.3466
     """
 
     flags = {"gamma": "focal_gamma"}
 
-    def __init__(self, num_classes=None, gamma=1.0, class_weights=None, name=None):
+    def __init__(self, num_classes: int | None = None, gamma: float = 1.0, class_weights: ArrayLike | None = None,
+                 name: str | None = None):
         super().__init__(num_classes, class_weights, name)
         if not gamma >= 0:
             raise UserError(f"{self.name}: gamma {gamma} must be at least 0")

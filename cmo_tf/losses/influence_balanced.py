@@ -5,6 +5,7 @@ from keras import ops
 
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import LongTailLoss, constant_variable, cross_entropy, row_vector
+from cmo_tf.types import ArrayLike
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -27,13 +28,20 @@ class InfluenceBalanced(LongTailLoss):
             long as the number of classes is unknown.
 
     Source: IB loss paper; official code, `IBLoss`.
+
+    Examples:
+        >>> outputs = {"logits": [[0.0, 0.0]], "features": [[1.0, 2.0]]}
+        >>> loss = InfluenceBalanced(alpha=3.0)
+        >>> round(float(loss([0], outputs)), 4)  # 0.6931 * 3 / (1 * 3 + 0.001)
+        0.6929
     """
 
     flags = {"alpha": "ib_alpha", "epsilon": "ib_epsilon"}
     phase_flag = "ib_start"
     needs_features = True
 
-    def __init__(self, num_classes=None, alpha=1000.0, epsilon=1e-3, class_weights=None, name=None):
+    def __init__(self, num_classes: int | None = None, alpha: float = 1000.0, epsilon: float = 1e-3,
+                 class_weights: ArrayLike | None = None, name: str | None = None):
         super().__init__(num_classes, class_weights, name)
         if not alpha > 0 or not epsilon > 0:
             raise UserError(f"{self.name}: alpha {alpha} and epsilon {epsilon} must be positive")

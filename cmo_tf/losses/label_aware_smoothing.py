@@ -6,6 +6,7 @@ from keras import ops
 
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import CountedLoss, cross_entropy
+from cmo_tf.types import ArrayLike
 
 SHAPES = {
     "concave": lambda t, power: np.sin(t * np.pi / 2.0),
@@ -41,12 +42,18 @@ class LabelAwareSmoothing(CountedLoss):
         power: exponent of "exp", > 0.
 
     Source: "Improving Calibration for Long-Tailed Recognition" (Zhong et al., CVPR 2021), Eq. 5 to 9, and its code.
+
+    Examples:
+        >>> loss = LabelAwareSmoothing([90, 10], smooth_head=0.4, smooth_tail=0.0)
+        >>> [round(float(v), 4) for v in loss.terms([0, 1], [[1.0, 0.0], [0.0, 1.0]])[0]]
+        [0.5133, 0.3133]
     """
 
     flags = {"smooth_head": "las_smooth_head", "smooth_tail": "las_smooth_tail"}
 
-    def __init__(self, class_counts, smooth_head=0.4, smooth_tail=0.1, shape="concave", power=None, class_weights=None,
-                 name=None):
+    def __init__(self, class_counts: ArrayLike, smooth_head: float = 0.4, smooth_tail: float = 0.1,
+                 shape: str = "concave", power: float | None = None, class_weights: ArrayLike | None = None,
+                 name: str | None = None):
         super().__init__(class_counts, class_weights, name)
         for option, value in (("smooth_head", smooth_head), ("smooth_tail", smooth_tail)):
             if not 0 <= value <= 1:

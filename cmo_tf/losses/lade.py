@@ -6,6 +6,7 @@ from keras import ops
 
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import CountedLoss, cross_entropy
+from cmo_tf.types import ArrayLike
 
 EPSILON = 1e-9
 
@@ -29,6 +30,11 @@ class LADE(CountedLoss):
 
     Source: LADE paper; official code, `PriorCELoss` and `LADELoss`, which weighs column c of every row by
     the prior of class c.
+
+    Examples:
+        >>> loss = LADE([90, 10], alpha=0.0)  # Balanced Softmax
+        >>> round(float(loss([1], [[0.0, 0.0]])), 4)
+        2.3026
     """
 
     flags = {"alpha": "lade_alpha", "rho": "lade_rho"}
@@ -36,7 +42,8 @@ class LADE(CountedLoss):
     prior_free = True
     couples_rows = True
 
-    def __init__(self, class_counts, alpha=0.1, rho=0.01, class_weights=None, name=None):
+    def __init__(self, class_counts: ArrayLike, alpha: float = 0.1, rho: float = 0.01,
+                 class_weights: ArrayLike | None = None, name: str | None = None):
         super().__init__(class_counts, class_weights, name)
         if not alpha >= 0 or not rho >= 0:
             raise UserError(f"{self.name}: alpha {alpha} and rho {rho} must be at least 0")
@@ -58,7 +65,7 @@ class LADE(CountedLoss):
             "rows": ops.sum(own),
             "images": ops.sum(own, axis=0),
             "own_logits": ops.sum(own * logits, axis=0),
-            "log_sum": ops.logsumexp(logits + log_ratio, axis=0),
+            "log_sum": ops.logsumexp(logits + ops.convert_to_tensor(log_ratio), axis=0),
         }
 
     def terms(self, y_int, logits, statistics=None):
@@ -69,7 +76,8 @@ class LADE(CountedLoss):
         """sum_c pi_c R_c, a scalar, from the statistics of the whole batch."""
         own_mean = statistics["own_logits"] / (statistics["images"] + 1e-8)
         log_mean = statistics["log_sum"] - ops.log(statistics["rows"])
-        return ops.sum(self.prior * (log_mean + self.rho * ops.square(log_mean) - own_mean))
+        prior = ops.convert_to_tensor(self.prior)  # PyTorch's tensors take no numpy array as the other factor
+        return ops.sum(prior * (log_mean + self.rho * ops.square(log_mean) - own_mean))
 
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha, "rho": self.rho}

@@ -7,12 +7,17 @@ from keras import ops
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import CountedLoss, cross_entropy
 from cmo_tf.numbers import check_counts
+from cmo_tf.types import ArrayLike, Tensor
 
 
-def ldam_margins(class_counts, max_margin=0.5) -> np.ndarray:
+def ldam_margins(class_counts: ArrayLike, max_margin: float = 0.5) -> np.ndarray:
     """Margins `m_k = max_margin * (n_k / n_min)^(-1/4)`, float64 (C,); Eq. 13 scaled so that the rarest has max_margin.
 
     A class without images has max_margin, as the rarest class that has some.
+
+    Examples:
+        >>> ldam_margins([1600, 100]).tolist()
+        [0.25, 0.5]
     """
     counts = check_counts(class_counts)
     rarest = counts[counts > 0].min()
@@ -33,12 +38,19 @@ class LDAM(CountedLoss):
         class_weights: (C,) or None; `callbacks.DRW` sets them for LDAM-DRW.
 
     Source: LDAM paper, Eq. 10-13; official code of LDAM-DRW and CMO, `LDAMLoss`.
+
+    Examples:
+        >>> loss = LDAM([1600, 100], scale=10.0)
+        >>> cosines = [[0.5, -0.5], [0.0, 0.2]]
+        >>> [round(float(value), 4) for value in loss.terms([0, 1], cosines)[0]]
+        [0.0006, 3.0486]
     """
 
     head = "normed"
     flags = {"max_margin": "ldam_margin", "scale": "ldam_scale"}
 
-    def __init__(self, class_counts, max_margin=0.5, scale=30.0, class_weights=None, name=None):
+    def __init__(self, class_counts: ArrayLike, max_margin: float = 0.5, scale: float = 30.0,
+                 class_weights: ArrayLike | None = None, name: str | None = None):
         super().__init__(class_counts, class_weights, name)
         if not max_margin >= 0 or not scale > 0:
             raise UserError(f"{self.name}: max_margin {max_margin} must be at least 0 and scale {scale} positive")
@@ -47,10 +59,10 @@ class LDAM(CountedLoss):
         self.margins = ldam_margins(self.class_counts, self.max_margin).astype("float32")
 
     @property
-    def logit_scale(self):
+    def logit_scale(self) -> float:
         return self.scale
 
-    def values(self, labels, logits):
+    def values(self, labels: Tensor, logits: Tensor) -> Tensor:
         margins = ops.expand_dims(ops.take(ops.convert_to_tensor(self.margins), labels), -1)
         shifted = logits - margins * ops.one_hot(labels, self.num_classes, dtype="float32")
         return cross_entropy(labels, self.scale * shifted)

@@ -6,6 +6,7 @@ from keras import ops
 
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import CountedLoss, cross_entropy
+from cmo_tf.types import ArrayLike
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -21,12 +22,18 @@ class LogitAdjusted(CountedLoss):
 
     Source: logit adjustment paper, Eq. 10; official code, `build_loss_fn`. Adjustment after training, Eq. 9, is
     `--test_prior=uniform`.
+
+    Examples:
+        >>> loss = LogitAdjusted([90, 10], tau=1.0)
+        >>> round(float(loss([1], [[0.0, 0.0]])), 4)  # -log 0.1
+        2.3026
     """
 
     flags = {"tau": "la_tau"}
     prior_free = True
 
-    def __init__(self, class_counts, tau=1.0, class_weights=None, name=None):
+    def __init__(self, class_counts: ArrayLike, tau: float = 1.0, class_weights: ArrayLike | None = None,
+                 name: str | None = None):
         super().__init__(class_counts, class_weights, name)
         if not tau >= 0:
             raise UserError(f"{self.name}: tau {tau} must be at least 0")

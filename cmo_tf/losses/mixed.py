@@ -5,9 +5,11 @@ from keras import ops
 
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import LongTailLoss, sum_of_quotients
+from cmo_tf.types import Tensor
 
 
-def mixed_terms(loss, y, y_q, lam, logits, sample_weight=None, statistics=(None, None)):
+def mixed_terms(loss: LongTailLoss, y: Tensor, y_q: Tensor, lam: Tensor, logits: Tensor,
+                sample_weight: Tensor | None = None, statistics: tuple = (None, None)) -> tuple:
     """((numerator, denominator), (numerator_q, denominator_q)) of `lam * L(y) + (1 - lam) * L(y_q)`, and behind them
     the pair of the loss's term without labels, if it has one: it counts once (RIDE's diversity).
 
@@ -22,6 +24,12 @@ def mixed_terms(loss, y, y_q, lam, logits, sample_weight=None, statistics=(None,
         logits: (B, C), or a dict of outputs with "logits".
         sample_weight: (B,) or None; multiplies numerators and denominators of both terms.
         statistics: the summed `loss.statistics` for y and for y_q.
+
+    Examples:
+        >>> from cmo_tf.losses import CrossEntropy
+        >>> terms = mixed_terms(CrossEntropy(), [0], [1], 0.75, [[0.0, 0.0]])
+        >>> [(round(float(numerator), 4), float(denominator)) for numerator, denominator in terms]
+        [(0.5199, 1.0), (0.1733, 1.0)]
     """
     lam = ops.cast(ops.convert_to_tensor(lam), "float32")
     first = loss.sums(y, logits, sample_weight, share=lam, statistics=statistics[0])
@@ -38,30 +46,36 @@ class Mixed(keras.losses.Loss):
 
     Args:
         loss: a LongTailLoss; its `build`, `class_weights`, `head` and `logit_scale` are forwarded.
+
+    Examples:
+        >>> from cmo_tf.losses import CrossEntropy
+        >>> loss = Mixed(CrossEntropy())
+        >>> round(float(loss([[0, 1, 0.75]], [[2.0, 0.0]])), 4)  # 0.75 * 0.1269 + 0.25 * 2.1269
+        0.6269
     """
 
-    def __init__(self, loss, name=None):
+    def __init__(self, loss: LongTailLoss, name: str | None = None):
         if not isinstance(loss, LongTailLoss):
             raise UserError(f"Mixed: {loss!r} is no loss of cmo_tf.losses; give it an object such as CrossEntropy()")
         super().__init__(name=name, dtype="float32")
         self.loss = loss
 
     @property
-    def head(self):
+    def head(self) -> str:
         return self.loss.head
 
     @property
-    def logit_scale(self):
+    def logit_scale(self) -> float:
         return self.loss.logit_scale
 
     @property
-    def class_weights(self):
+    def class_weights(self) -> keras.Variable | None:
         return self.loss.class_weights
 
-    def build(self, num_classes):
+    def build(self, num_classes: int) -> None:
         self.loss.build(num_classes)
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         y_true = ops.convert_to_tensor(y_true)
         if len(y_true.shape) < 2 or y_true.shape[-1] == 1:
             return self.loss(y_true, y_pred, sample_weight)

@@ -7,6 +7,7 @@ from keras import ops
 from cmo_tf.errors import UserError
 from cmo_tf.losses.balanced_softmax import EMPTY_CLASS
 from cmo_tf.losses.base import CountedLoss, cross_entropy
+from cmo_tf.types import ArrayLike
 
 EPSILON = 1e-9
 BANK = ("query", "keys", "queue", "queue_labels")
@@ -34,6 +35,11 @@ class PaCo(CountedLoss):
         class_weights: (C,) or None.
 
     Source: PaCo paper, Eq. 5 and 6; official code, `PaCo/LT/losses.py`.
+
+    Examples:
+        >>> loss = PaCo([90, 10])
+        >>> round(float(loss([1], {"logits": [[0.0, 0.0]]})), 4)  # without a bank
+        2.3026
     """
 
     flags = {"alpha": "paco_alpha", "temperature": "paco_temperature", "beta": "paco_beta", "supt": "paco_supt"}
@@ -41,8 +47,9 @@ class PaCo(CountedLoss):
     method = "paco"
     couples_rows = True
 
-    def __init__(self, class_counts, alpha=0.01, temperature=0.05, beta=1.0, supt=1.0, gamma=1.0, class_weights=None,
-                 name=None):
+    def __init__(self, class_counts: ArrayLike, alpha: float = 0.01, temperature: float = 0.05, beta: float = 1.0,
+                 supt: float = 1.0, gamma: float = 1.0, class_weights: ArrayLike | None = None,
+                 name: str | None = None):
         super().__init__(class_counts, class_weights, name)
         options = {"alpha": alpha, "temperature": temperature, "beta": beta, "supt": supt, "gamma": gamma}
         for option, value in options.items():

@@ -7,6 +7,7 @@ from keras import ops
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import CountedLoss, constant_variable, cross_entropy
 from cmo_tf.losses.ldam import ldam_margins
+from cmo_tf.types import ArrayLike
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -41,14 +42,21 @@ class RIDE(CountedLoss):
         active: non-trainable float32 variable (), 0 at first; 1 for temperatures by class, also after tracing.
 
     Source: RIDE paper, Eq. 2-4; official code, `RIDELoss` and `RIDELossWithDistill`.
+
+    Examples:
+        >>> loss = RIDE([90, 10], max_margin=0.0)
+        >>> outputs = {"experts": [[[0.0, 0.0], [0.0, 0.0]]], "logits": [[0.0, 0.0]]}
+        >>> round(float(loss([1], outputs)), 4)  # two experts, who agree
+        1.3863
     """
 
     flags = {"diversity": "ride_diversity", "tempering": "ride_tempering", "max_margin": "ldam_margin",
              "scale": "ldam_scale", "distill_temperature": "distill_temperature"}
     method = "ride"
 
-    def __init__(self, class_counts, diversity=-0.45, tempering=0.05, max_margin=0.5, scale=30.0,
-                 distill_temperature=1.5, class_weights=None, name=None):
+    def __init__(self, class_counts: ArrayLike, diversity: float = -0.45, tempering: float = 0.05,
+                 max_margin: float = 0.5, scale: float = 30.0, distill_temperature: float = 1.5,
+                 class_weights: ArrayLike | None = None, name: str | None = None):
         super().__init__(class_counts, class_weights, name)
         if not max_margin >= 0 or not scale > 0 or not distill_temperature > 0:
             raise UserError(f"{self.name}: max_margin {max_margin} must be at least 0, scale {scale} and "

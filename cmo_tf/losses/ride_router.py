@@ -5,6 +5,7 @@ from keras import ops
 
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import LongTailLoss, cross_entropy
+from cmo_tf.types import ArrayLike
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -22,12 +23,18 @@ class ExpertAssignment(LongTailLoss):
         class_weights: (C,) or None.
 
     Source: official code, `ea_resnet_cifar.ResNet_s.forward`.
+
+    Examples:
+        >>> outputs = {"experts": [[[0.0, 9.0], [9.0, 0.0]]], "help": [[0.0]], "logits": [[4.5, 4.5]]}
+        >>> round(float(ExpertAssignment(pos_weight=1.0)([0], outputs)), 4)
+        0.6931
     """
 
     flags = {"pos_weight": "router_pos_weight"}
     method = "ride"
 
-    def __init__(self, num_classes=None, pos_weight=100.0, class_weights=None, name=None):
+    def __init__(self, num_classes: int | None = None, pos_weight: float = 100.0,
+                 class_weights: ArrayLike | None = None, name: str | None = None):
         super().__init__(num_classes, class_weights, name)
         if not pos_weight > 0:
             raise UserError(f"{self.name}: pos_weight {pos_weight} must be positive")

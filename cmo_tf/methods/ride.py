@@ -78,11 +78,13 @@ def teacher(config, data):
     BatchNorm works on the batch at hand: the official code never puts its teacher into evaluation mode.
     """
     import keras
+
+    from cmo_tf.models import saved_file
     path = os.path.join(config.distill_from, "model.keras")
     if not os.path.exists(path):
         raise UserError(f"--distill_from={config.distill_from}: no model.keras there; name the folder of a finished "
                         "run")
-    network = keras.models.load_model(path)
+    network = saved_file.load(path)
     shape = network.compute_output_shape(network.input_shape)
     classes = (shape["logits"] if isinstance(shape, dict) else shape)[-1]
     if tuple(network.input_shape[1:]) != data.image_shape or classes != data.num_classes:

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from cmo_tf.errors import UserError
+from cmo_tf.types import Batch
 
 
 class Mixer(keras.layers.Layer):
@@ -22,7 +23,10 @@ class Mixer(keras.layers.Layer):
         active: non-trainable float32 scalar; 0 switches mixing off, also after tracing (see callbacks.MixWindow).
     """
 
-    canvas, partner, plan, batch_mean = "p", None, "box", False
+    canvas: str = "p"
+    partner: str | None = None
+    plan: str = "box"
+    batch_mean: bool = False
 
     def __init__(self, **kwargs):
         kwargs.setdefault("dtype", "float32")
@@ -53,7 +57,7 @@ class Mixer(keras.layers.Layer):
 class Unmixed(Mixer):
     """`--mix=none`: images as they are, lam 1."""
 
-    def call(self, batch, training=None):
+    def call(self, batch: Batch, training: bool | None = None) -> Batch:
         image, label = batch["image"], batch["label"]
         return {"image": image, "label": label, "label_q": batch.get("label_q", label),
                 "lam": ops.ones((ops.shape(image)[0],), "float32")}
@@ -69,7 +73,8 @@ class PlannedMixer(Mixer):
         seed: int or None, of the layer's own draws.
     """
 
-    def __init__(self, alpha=1.0, probability=0.5, per_image=False, seed=None, **kwargs):
+    def __init__(self, alpha: float = 1.0, probability: float = 0.5, per_image: bool = False, seed: int | None = None,
+                 **kwargs):
         if not alpha > 0:
             raise UserError(f"--alpha={alpha}: the Beta distribution needs a positive parameter")
         if not 0 <= probability <= 1:
@@ -85,13 +90,13 @@ class PlannedMixer(Mixer):
     def from_options(cls, *, alpha=1.0, probability=0.5, per_image=False, seed=None, **_):
         return cls(alpha=alpha, probability=probability, per_image=per_image, seed=seed)
 
-    def call(self, batch, training=None):
+    def call(self, batch: Batch, training: bool | None = None) -> Batch:
         batch = self._with_partner(batch)
         if not training:
             return self._result(batch, batch["image"], ops.ones((ops.shape(batch["image"])[0],), "float32"))
         return self.mix(batch)
 
-    def mix(self, batch):
+    def mix(self, batch: Batch) -> Batch:
         """The mixed batch."""
         raise NotImplementedError
 

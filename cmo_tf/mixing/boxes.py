@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from cmo_tf.types import Tensor
 
-def cut_box(lam, center_y, center_x, height, width):
+
+def cut_box(lam: Tensor, center_y: Tensor, center_x: Tensor, height: Tensor,
+            width: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Box whose sides are `sqrt(1 - lam)` of the image's, clipped at the borders.
 
     Args:
@@ -16,6 +19,10 @@ def cut_box(lam, center_y, center_x, height, width):
         from `centre - cut // 2` to `centre + cut // 2`: an odd cut loses a pixel, as in the published code.
 
     Source: CMO section 3.1 and its official code (the supplement's pseudo-code divides without flooring).
+
+    Examples:
+        >>> [int(edge) for edge in cut_box(0.75, center_y=4, center_x=1, height=8, width=8)]
+        [2, 0, 6, 3]
     """
     if all(isinstance(v, (int, float, np.generic, np.ndarray)) for v in (lam, center_y, center_x, height, width)):
         ratio, to_int, clip = np.sqrt(1.0 - np.asarray(lam, np.float64)), _to_int, np.clip

@@ -5,6 +5,7 @@ from keras import ops
 
 from cmo_tf.mixing.base import PlannedMixer
 from cmo_tf.mixing.boxes import cut_box
+from cmo_tf.types import Batch, Tensor
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -31,11 +32,22 @@ class CMO(PlannedMixer):
     exact share of pixels kept from `image`. With `training=False` the images are untouched and lam is 1.
 
     Source: paper Eq. 1 and Algorithm 1; the box of CutMix (Yun et al., ICCV 2019).
+
+    Examples:
+        >>> import numpy as np
+        >>> batch = {"image": np.zeros((2, 4, 4, 1), "float32"), "label": np.array([0, 0]),
+        ...          "image_q": np.ones((2, 4, 4, 1), "float32"), "label_q": np.array([1, 2]),
+        ...          "box": np.array([[0, 0, 2, 2], [1, 1, 4, 4]])}
+        >>> out = CMO()(batch, training=True)
+        >>> np.asarray(out["lam"]).tolist()
+        [0.75, 0.4375]
+        >>> np.asarray(out["image"])[0, :, :, 0].astype(int).tolist()
+        [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
     """
 
     partner = "q"
 
-    def mix(self, batch):
+    def mix(self, batch: Batch) -> Batch:
         """Pastes the box of each row's foreground at its own place."""
         image, height, width = batch["image"], batch["image"].shape[1], batch["image"].shape[2]
         rows = ops.shape(image)[0]
@@ -61,10 +73,15 @@ class CMO(PlannedMixer):
         return ops.broadcast_to(ops.cast(box, "int32") * ops.cast(mixed, "int32")[:, None], (rows, 4))
 
     @staticmethod
-    def pack(out):
+    def pack(out: Batch) -> tuple[Tensor, Tensor]:
         """`(image, y)` for a plain keras.Model with `losses.Mixed`: y float32 (B,3) is [label, label_q, lam].
 
         Label indices stay exact up to 2^24 classes.
+
+        Examples:
+            >>> image, y = CMO.pack({"image": [[[[0.0]]]], "label": [3], "label_q": [7], "lam": [0.5]})
+            >>> y.numpy().tolist()
+            [[3.0, 7.0, 0.5]]
         """
         columns = [ops.cast(out[k], "float32") for k in ("label", "label_q", "lam")]
         return out["image"], ops.stack(columns, axis=-1)

@@ -7,6 +7,7 @@ from keras import ops
 from cmo_tf.errors import UserError
 from cmo_tf.mixing.mixup import Mixup
 from cmo_tf.numbers import check_counts
+from cmo_tf.types import ArrayLike
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -27,7 +28,7 @@ class Remix(Mixup):
 
     batch_mean = True
 
-    def __init__(self, class_counts, kappa=3.0, tau=0.5, **kwargs):
+    def __init__(self, class_counts: ArrayLike, kappa: float = 3.0, tau: float = 0.5, **kwargs):
         if not kappa >= 1 or not 0 <= tau <= 0.5:
             raise UserError(f"--remix_kappa={kappa} must be at least 1 and --remix_tau={tau} in [0, 0.5]")
         super().__init__(**kwargs)

@@ -1,8 +1,15 @@
 """Networks: images -> logits. Names are known without importing keras."""
 
+from typing import TYPE_CHECKING
+
 from cmo_tf.errors import UserError
 from cmo_tf.models.applications import PREFIX, Networks
 from cmo_tf.registry import Registry
+from cmo_tf.types import Model
+
+if TYPE_CHECKING:
+    from cmo_tf.models.heads import NormedLinear as NormedLinear
+    from cmo_tf.models.torch_weights import load_torch_weights as load_torch_weights
 
 # Beside these, keras:NAME is any backbone of keras.applications.
 MODELS = Networks(
@@ -54,7 +61,8 @@ _LAZY = Registry(
 )
 
 
-def create(name, num_classes, input_shape=(32, 32, 3), head="linear", features=False, head_bias=None, **options):
+def create(name: str, num_classes: int, input_shape: tuple[int, int, int] = (32, 32, 3), head: str = "linear",
+           features: bool = False, head_bias: float | None = None, **options: object) -> Model:
     """Builds a network from normalised images to logits.
 
     Args:
@@ -72,15 +80,30 @@ def create(name, num_classes, input_shape=(32, 32, 3), head="linear", features=F
         pooled features are the layer "features"; layers are named after the modules of the PyTorch original.
 
     Raises:
-        UserError: unknown name or head, or an impossible shape.
+        UserError: unknown name or head, or an impossible shape; Keras on PyTorch, which takes no layer names with dots.
+
+    Examples:
+        >>> network = create("resnet20", num_classes=10, input_shape=(8, 8, 1), seed=0)
+        >>> network.output_shape
+        (None, 10)
     """
+    _check_backend()
     network = MODELS[name](num_classes=num_classes, input_shape=input_shape, head=head, **options)
     if head_bias is not None:
         _fill_bias(network.layers[-1], head_bias)
     return _with_features(network) if features else network
 
 
-def preprocess(name):
+def _check_backend() -> None:
+    import keras
+
+    if keras.backend.backend() == "torch":
+        raise UserError("KERAS_BACKEND=torch: the networks of cmo_tf name layers as their PyTorch originals do "
+                        "(layer1.0.conv1), and Keras on PyTorch takes no dots; take TensorFlow, JAX, or a network of "
+                        "your own with the layers and losses of cmo_tf")
+
+
+def preprocess(name: str) -> Model | None:
     """The layer from raw pixels 0..255 to what the network of `create(name)` takes, for those that were trained with
     constants of their own (keras:NAME); None for networks that take pixels normalised by the set's constants."""
     if not name.startswith(PREFIX):
@@ -89,7 +112,8 @@ def preprocess(name):
     return backbones.preprocess(name.removeprefix(PREFIX))
 
 
-def create_experts(name, num_classes, input_shape=(32, 32, 3), experts=3, reduced=True, scale=30.0, seed=None):
+def create_experts(name: str, num_classes: int, input_shape: tuple[int, int, int] = (32, 32, 3), experts: int = 3,
+                   reduced: bool = True, scale: float = 30.0, seed: int | None = None) -> Model:
     """Builds a network of several experts (RIDE): shared early stages, private late ones, a cosine head each.
 
     Args:
@@ -121,7 +145,7 @@ def _with_features(network):
     return keras.Model(network.input, {"logits": network.output, "features": pooled}, name=network.name)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _LAZY:
         return _LAZY[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,11 +1,14 @@
 """PyTorch state dicts into our networks: a layer named after its torch module takes that module's tensors."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 
 from cmo_tf.errors import UserError
 from cmo_tf.models.causal import CausalNorm
 from cmo_tf.models.heads import NormedLinear
+from cmo_tf.types import ArrayLike
 
 # Layer class -> torch parameter -> (Keras variable, transposition of the torch array into Keras' order).
 RULES = {
@@ -22,7 +25,7 @@ RULES = {
 }
 
 
-def load_torch_weights(model, state_dict) -> None:
+def load_torch_weights(model: keras.Model, state_dict: Mapping[str, ArrayLike]) -> None:
     """Sets every weight of a network from a PyTorch state dict; nothing is set unless everything fits.
 
     Args:
@@ -33,6 +36,12 @@ def load_torch_weights(model, state_dict) -> None:
 
     Raises:
         UserError: names the first tensor that is missing, left over, or of another shape.
+
+    Examples:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="fc")])
+        >>> load_torch_weights(model, {"fc.weight": np.ones((3, 2)), "fc.bias": np.array([0.0, 1.0, 2.0])})
+        >>> model(np.ones((1, 2), "float32")).numpy().tolist()
+        [[2.0, 3.0, 4.0]]
     """
     tensors = {name: array for name, array in state_dict.items() if not name.endswith("num_batches_tracked")}
     targets = dict(_targets(model))

@@ -5,16 +5,16 @@ of a whole model, or `.npz` with a PyTorch state dict. Layers are found by name;
 ("conv2d_7") by their place among those of their kind. A classifier in the file is left out.
 """
 
-import os
 import re
-import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from cmo_tf.errors import UserError
+from cmo_tf.models import saved_file
 from cmo_tf.models.torch_weights import load_torch_weights
 
 # Classifiers of keras.applications and of our networks, and what belongs to them.
@@ -70,22 +70,16 @@ def _read(path, where, network):
         if start == b"\x89HDF\r\n\x1a\n":
             return _from_h5(path)
         if start[:4] == b"PK\x03\x04":
-            names = zipfile.ZipFile(path).namelist()
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
             if "config.json" in names:
-                return [Entry(layer.name, layer.get_weights()) for layer in _leaves(_saved_model(path))]
+                return [Entry(layer.name, layer.get_weights()) for layer in _leaves(saved_file.load(path, where))]
             if names and all(name.endswith(".npy") for name in names):
                 return _from_torch(network, path, where)
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, EOFError, MemoryError, zlib.error,
+            zipfile.BadZipFile) as error:
         raise UserError(f"{where}: is damaged or of no use here ({' '.join(str(error).split())[:200]})") from None
     raise UserError(f"{where}: is none of .keras, .weights.h5, .h5 and .npz by its content")
-
-
-def _saved_model(path):
-    # Keras goes by the name, the rest of this file by the content.
-    with tempfile.TemporaryDirectory() as folder:
-        named = os.path.join(folder, "model.keras")
-        os.symlink(os.path.abspath(path), named)
-        return keras.models.load_model(named, compile=False, safe_mode=True)
 
 
 def _from_torch(network, path, where):
@@ -109,7 +103,10 @@ def _from_torch(network, path, where):
 def _from_h5(path):
     import h5py
 
+    from cmo_tf.models import hdf5
+
     with h5py.File(path, "r") as file:
+        hdf5.check(file)
         whole = file.get("model_weights", file)
         if "layer_names" in whole.attrs:
             return [entry for name in _texts(whole.attrs["layer_names"]) for entry in _old_layer(whole[name], name)]

@@ -10,7 +10,12 @@ from cmo_tf.pipeline.records import minority_stream
 
 
 def steps_per_epoch(num_images: int, batch_size: int, drop_remainder: bool = False) -> int:
-    """Batches of one epoch, the short last one included unless `drop_remainder`."""
+    """Batches of one epoch, the short last one included unless `drop_remainder`.
+
+    Examples:
+        >>> steps_per_epoch(10_847, 128), steps_per_epoch(10_847, 128, drop_remainder=True)
+        (85, 84)
+    """
     return num_images // batch_size if drop_remainder else -(-num_images // batch_size)
 
 

@@ -7,6 +7,8 @@ for its class, and cycles through a class before it repeats an image. In rejecti
 image once, so the rarest class is taken whole; index draws (`train_stream`) are with replacement.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,12 +16,15 @@ from cmo_tf.errors import UserError
 from cmo_tf.numbers import check_counts
 from cmo_tf.pipeline.plan import Planner
 from cmo_tf.sampling import class_distribution
+from cmo_tf.types import ArrayLike
 
 MAX_INTERLEAVED = 256
 
 
-def minority_stream(dataset, class_counts, power=1.0, method="rejection", seed=0, epoch=0, start=0, decode=None, *,
-                    distribution=None, shuffle_buffer=10_000, readers=None):
+def minority_stream(dataset: tf.data.Dataset, class_counts: ArrayLike, power: float = 1.0, method: str = "rejection",
+                    seed: int = 0, epoch: int = 0, start: int = 0, decode: Callable | None = None, *,
+                    distribution: ArrayLike | None = None, shuffle_buffer: int = 10_000,
+                    readers: Callable[[int], tf.data.Dataset] | None = None) -> tf.data.Dataset:
     """Endless stream of (record, label) whose labels follow Q. Make it anew for every pass: iterating the same object
     again draws differently.
 
@@ -38,6 +43,13 @@ def minority_stream(dataset, class_counts, power=1.0, method="rejection", seed=0
 
     Raises:
         UserError: an unknown method, or interleave over more than 256 classes.
+
+    Examples:
+        >>> labels = np.repeat([0, 1], [90, 10])
+        >>> stream = minority_stream(tf.data.Dataset.from_tensor_slices((np.arange(100), labels)), [90, 10])
+        >>> drawn = [int(label) for _, label in stream.take(400)]
+        >>> round(sum(drawn) / 400, 1)  # of the images 0.1
+        0.5
     """
     counts = check_counts(class_counts)
     target = class_distribution(counts, power) if distribution is None else np.asarray(distribution)
@@ -52,7 +64,8 @@ def minority_stream(dataset, class_counts, power=1.0, method="rejection", seed=0
     if decode is not None:
         stream = stream.map(lambda record, label: (decode(record), label),
                             num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return stream
+    # tf.data cannot know it, and Keras would warn of data that ran out at the end of the first epoch.
+    return stream.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
 
 def _rejection(dataset, initial, target, key, shuffle_buffer):
@@ -98,7 +111,9 @@ def _interleave(readers, target, key, shuffle_buffer):
                                                 rerandomize_each_iteration=False)
 
 
-def zip_streams(p, q, batch_size, *, seed=None, probability=0.5, alpha=1.0, start_step=0, mix_steps=None):
+def zip_streams(p: tf.data.Dataset, q: tf.data.Dataset, batch_size: int, *, seed: int | None = None,
+                probability: float = 0.5, alpha: float = 1.0, start_step: int = 0,
+                mix_steps: tuple[int, int] | None = None) -> tf.data.Dataset:
     """Zips a P and a Q stream of (image, label) into batches.
 
     Args:
@@ -112,6 +127,12 @@ def zip_streams(p, q, batch_size, *, seed=None, probability=0.5, alpha=1.0, star
     Returns:
         tf.data.Dataset of dicts `image, label, image_q, label_q` and, with a seed, `lam, box`; then an unmixed batch
         has zeros for image_q and its own labels for label_q, as in `train_stream`.
+
+    Examples:
+        >>> pictures = tf.data.Dataset.from_tensor_slices((np.zeros((8, 4, 4, 1)), np.arange(8)))
+        >>> batch = next(iter(zip_streams(pictures, pictures.repeat(), batch_size=4, seed=0)))
+        >>> sorted(batch)
+        ['box', 'image', 'image_q', 'label', 'label_q', 'lam']
     """
     def plain(pair_p, pair_q):
         rows = tf.shape(pair_p[1])[0]

@@ -1,24 +1,34 @@
 """The training stream over sets with random access: P order, Q draws, augmentation and the mix plan in one map."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 from cmo_tf import augment as augmentation
 from cmo_tf.errors import UserError
+from cmo_tf.numbers import check_labels
 from cmo_tf.pipeline.fetch import Fetch
 from cmo_tf.pipeline.order import index_draw, order_batches, record_draws
 from cmo_tf.pipeline.plan import Draw, Planner, stateless_seed
 from cmo_tf.pipeline.recorded import recorded_batches, recorded_draws, streams
 from cmo_tf.samplers import epoch_order
 from cmo_tf.sampling import class_distribution, class_table
+from cmo_tf.types import ArrayLike, Tensor
 
 Q_SOURCES = ("index", "rejection", "interleave")
 
 
-def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0, probability=0.5, alpha=1.0,
-                 augment=None, mix_steps=None, shard=(0, 1), drop_remainder=False, q_kind="inverse", q_level="image",
-                 q_source="index", per_image=False, class_counts=None, decode=None, canvas="p", partner="q",
-                 unmixed="canvas", plan="box", sampler="instance", epochs=None, view2=None, fill=False, turn=(0, 1)):
+def train_stream(images: Tensor, labels: ArrayLike, *, batch_size: int, seed: int, start_step: int = 0,
+                 q_power: float = 1.0, probability: float = 0.5, alpha: float = 1.0,
+                 augment: str | Callable | None = None, mix_steps: tuple[int, int] | None = None,
+                 shard: tuple[int, int] = (0, 1), drop_remainder: bool = False, q_kind: str = "inverse",
+                 q_level: str = "image", q_source: str = "index", per_image: bool = False,
+                 class_counts: ArrayLike | None = None, decode: Any = None, canvas: str = "p",
+                 partner: str = "q", unmixed: str = "canvas", plan: str = "box", sampler: str = "instance",
+                 epochs: int | None = None, view2: str | Callable | None = None, fill: bool = False,
+                 turn: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
     """Endless stream of training batches; element i is a pure function of `(seed, start_step + i)`.
 
     Args:
@@ -55,9 +65,15 @@ def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0,
 
     Raises:
         UserError: sizes that do not fit, a batch larger than the set with `drop_remainder`, an unknown `q_source`.
+
+    Examples:
+        >>> images, labels = np.zeros((6, 4, 4, 1), "uint8"), np.array([0, 0, 0, 0, 1, 2])
+        >>> batch = next(iter(train_stream(images, labels, batch_size=4, seed=0, probability=1.0)))
+        >>> batch["image"].shape, batch["label_q"].shape, batch["lam"].dtype.name
+        (TensorShape([4, 4, 4, 1]), TensorShape([4]), 'float32')
     """
     labels = np.asarray(labels)
-    _check(images, labels, batch_size, shard, drop_remainder, start_step)
+    _check(images, labels, batch_size, shard, drop_remainder, start_step, class_counts)
     _check_sources(q_source, canvas, partner, unmixed)
     counts = np.bincount(labels) if class_counts is None else np.asarray(class_counts)
     distribution = class_distribution(counts, q_power, q_kind, q_level)
@@ -131,11 +147,11 @@ def train_stream(images, labels, *, batch_size, seed, start_step=0, q_power=1.0,
     return made
 
 
-def _check(images, labels, batch_size, shard, drop_remainder, start_step):
+def _check(images, labels, batch_size, shard, drop_remainder, start_step, class_counts):
     if len(labels) == 0 or len(images) != len(labels):
         raise UserError(f"train_stream: {len(images)} images and {len(labels)} labels; one label an image is needed")
-    if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1 or labels.min() < 0:
-        raise UserError("train_stream: labels are one non-negative integer an image")
+    check_labels(labels, None if class_counts is None else len(class_counts),
+                 "train_stream: labels are one non-negative integer an image")
     if batch_size < 1 or (drop_remainder and batch_size > len(labels)):
         raise UserError(f"--batch_size={batch_size}: there are {len(labels)} training images "
                         "and a batch holds at least one and, with drop_remainder, at most all of them")

@@ -74,7 +74,18 @@ def _calibration(served):
     over = "; ".join(f"{name} {value:+.3f}" for name, value in results["overconfidence"].items() if value is not None)
     return (f"On the test images: expected calibration error {_number(results['ece'])}, largest error of a bin "
             f"{_number(results['mce'])}. Mean confidence minus accuracy: {over}. (Figures of the run, with its own "
-            "--test_prior.)")
+            f"--test_prior.){_temperature(served)}")
+
+
+def _temperature(served):
+    found = served.results.get("calibration")
+    if served.config.calibrate == "none" or not found:
+        return ""
+    if found["temperature"] is None:
+        return "\n\nNo temperature fitted the validation images; confidences are those of the network."
+    return (f"\n\nConfidences are calibrated: logits are divided by the temperature {found['temperature']:.4f}, fitted "
+            f"on {found['images']} validation images, which is part of the scale above. Expected calibration error on "
+            f"the test images before: {_number(found['test']['before']['ece'])}.")
 
 
 def _files(about):

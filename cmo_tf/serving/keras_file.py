@@ -2,8 +2,7 @@
 
 import os
 
-import keras
-
+from cmo_tf.models import saved_file
 from cmo_tf.training import classes
 
 FILE = "model.keras"
@@ -14,4 +13,4 @@ def write(served, folder: str, data):
     path = os.path.join(folder, FILE)
     served.classifier().save(path)
     classes.attach(path, served.class_names)
-    return FILE, keras.models.load_model(path)
+    return FILE, saved_file.load(path)

@@ -8,7 +8,8 @@ import numpy as np
 
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.results import read_results
-from cmo_tf.training import build, classes, course
+from cmo_tf.models import saved_file
+from cmo_tf.training import build, calibrate, classes, course
 
 ROUTER = "expert_help_pred_fc"
 
@@ -24,7 +25,7 @@ class Served:
         class_names: C names, in label order.
         network: as trained: float32 images (B,H,W,C) of 0..255 -> logits (B,C), or a dict with them.
         scale, offset: probabilities are `softmax(scale * logits + offset)`: the loss's scale (30 for LDAM's cosines),
-            and float32 (C,) or 0.0 by `--test_prior`.
+            and float32 (C,) or 0.0 by `--test_prior`; both divided by the temperature of `--calibrate`.
     """
 
     run_dir: str
@@ -81,8 +82,8 @@ def load(run_dir: str, config) -> Served:
     path = os.path.join(run_dir, "model.keras")
     if not os.path.exists(path):
         raise UserError(f"--run_dir={run_dir}: no model.keras there; let the run finish first")
+    network = saved_file.load(path)
     results, names = read_results(run_dir), classes.read(run_dir)
-    network = _load_network(path)
     counts = np.asarray(results["class_counts"])
     outputs = network.compute_output_shape(network.input_shape)
     wide = (outputs["logits"] if isinstance(outputs, dict) else outputs)[-1]
@@ -94,13 +95,6 @@ def load(run_dir: str, config) -> Served:
     # The loss of the last stage says what logits mean.
     config = course.legs(alone, int(counts.sum()))[-1].config
     evaluator = build.evaluator(config, counts, network, build.loss(config, counts))
+    calibrate.apply(config, evaluator, results)
     return Served(run_dir, config, results, names, network, float(evaluator.scale),
                   np.float32(evaluator.scale) * evaluator.offset)
-
-
-def _load_network(path):
-    try:
-        return keras.models.load_model(path)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).split("\n", 1)[0][:200]
-        raise UserError(f"{path}: cannot be loaded ({reason}); it must come from this version of cmo_tf") from None

@@ -12,7 +12,7 @@ from cmo_tf.pipeline import eval_batches
 from cmo_tf.serving.interrupt import ending
 from cmo_tf.serving.whole_folder import whole_folder
 from cmo_tf.training import data as run_data
-from cmo_tf.training import folder, panel, tiles
+from cmo_tf.training import event_file, folder, panel, tiles
 
 FOLDER = "preview"
 NAMES = ("p", "q", "mixed", "contexts")
@@ -37,6 +37,7 @@ def run(config, files, arguments) -> int:
     known = {f"{name}.png" for name in NAMES}
     if os.path.isdir(target) and set(os.listdir(target)) - known:
         raise UserError(f"--run_dir={run_dir}: its folder {FOLDER} holds something else than a preview; name another")
+    folder.check_writable(run_dir)
     data = run_data.load(config)
     with ending():
         found = pictures(config, data)
@@ -115,12 +116,7 @@ def _agree(run_dir, config, arguments):
 
 def _to_tensorboard(directory, found):
     """One point for each picture; those of an earlier preview go."""
-    os.makedirs(directory, exist_ok=True)
-    for name in os.listdir(directory):
-        if ".tfevents." in name:
-            os.remove(os.path.join(directory, name))
-    writer = tf.summary.create_file_writer(directory)
-    with writer.as_default(step=0):
-        for name, picture in found.items():
-            tf.summary.image(f"preview/{name}", picture[None])
-    writer.close()
+    file = event_file.restart(directory)
+    for name, picture in found.items():
+        file.add(0, event_file.picture(f"preview/{name}", picture, tiles.png(picture)))
+    file.close()

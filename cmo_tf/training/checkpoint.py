@@ -10,13 +10,17 @@ import json
 import os
 import re
 import shutil
+import zipfile
+import zlib
 
 import numpy as np
 
+from cmo_tf import disk
 from cmo_tf.errors import UserError
 
 _NAME = re.compile(r"step-(\d{10})$")
 _FILES = ("arrays.npz", "meta.json")
+_FRAME = 512  # bytes that an archive spends on each array, at most
 
 
 class CheckpointStore:
@@ -24,11 +28,11 @@ class CheckpointStore:
 
     Args:
         directory: made when something is saved.
-        keep: newest ones that stay, beside the one of the best epoch.
+        keep: newest ones that stay.
     """
 
     def __init__(self, directory: str, keep: int = 2):
-        self.directory, self.keep = directory, keep
+        self.directory, self.keep, self.damaged = directory, keep, set()
 
     def steps(self) -> list[int]:
         """Steps of all checkpoints there are, good or not, ascending."""
@@ -40,39 +44,40 @@ class CheckpointStore:
         """Folder of the checkpoint of a step."""
         return os.path.join(self.directory, f"step-{step:010d}")
 
-    def save(self, step: int, arrays: dict[str, np.ndarray], meta: dict, best_step: int | None = None) -> None:
-        """Writes one checkpoint and removes those that are neither among the newest nor the best."""
-        os.makedirs(self.directory, exist_ok=True)
-        temporary = os.path.join(self.directory, f".tmp-{step:010d}-{os.getpid()}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        os.mkdir(temporary)
-        with open(os.path.join(temporary, "arrays.npz"), "wb") as file:
-            np.savez(file, **arrays)
-            _sync(file)
-        with open(os.path.join(temporary, "meta.json"), "w", encoding="utf-8") as file:
-            json.dump({**meta, "step": step}, file, allow_nan=False)
-            _sync(file)
-        with open(os.path.join(temporary, "SHA256SUMS"), "w", encoding="utf-8") as file:
-            file.writelines(f"{_sha256(os.path.join(temporary, name))}  {name}\n" for name in _FILES)
-            _sync(file)
-        _sync_folder(temporary)
-        # The same step may be there from before a crash, or damaged: the new one is as good or better.
-        shutil.rmtree(self.path(step), ignore_errors=True)
-        os.rename(temporary, self.path(step))
-        _sync_folder(self.directory)
-        self._prune(best_step)
+    def save(self, step: int, arrays: dict[str, np.ndarray], meta: dict, kept=()) -> None:
+        """Writes one checkpoint and removes all but the newest and those of the steps in `kept`.
 
-    def load(self) -> tuple[dict[str, np.ndarray], dict, list[str]] | None:
+        Raises:
+            UserError: it cannot be written. Those that are there stay.
+        """
+        temporary = os.path.join(self.directory, f".tmp-{step:010d}-{os.getpid()}")
+        text = json.dumps({**meta, "step": step}, allow_nan=False)
+        with disk.writing(self.path(step), sum(a.nbytes + _FRAME for a in arrays.values()) + len(text)):
+            os.makedirs(self.directory, exist_ok=True)
+            try:
+                _write(temporary, arrays, text)
+            except OSError:
+                shutil.rmtree(temporary, ignore_errors=True)  # makes room for the log, which says why
+                raise
+            self._place(temporary, step)
+        self.damaged.discard(step)
+        self._prune(step, kept)
+
+    def load(self, up_to: int | None = None) -> tuple[dict[str, np.ndarray], dict, list[str]] | None:
         """(arrays, meta, messages about skipped ones) of the newest good checkpoint; None if there is none at all.
+
+        Args:
+            up_to: the last step that counts; None: all.
 
         Raises:
             UserError: there are checkpoints and none is good. Nothing is overwritten then.
         """
         skipped = []
-        for step in reversed(self.steps()):
+        for step in reversed([s for s in self.steps() if up_to is None or s <= up_to]):
             try:
                 return *read(self.path(step)), skipped
             except UserError as error:
+                self.damaged.add(step)
                 skipped.append(f"skipped {error}")
         if skipped:
             raise UserError(f"{self.directory}: no good checkpoint ({'; '.join(skipped)}). "
@@ -80,17 +85,26 @@ class CheckpointStore:
         return None
 
     def sweep(self) -> None:
-        """Removes what an interrupted save left behind."""
-        if os.path.isdir(self.directory):
-            for name in os.listdir(self.directory):
-                if name.startswith(".tmp-"):
-                    shutil.rmtree(os.path.join(self.directory, name), ignore_errors=True)
+        """Ends what an interrupted save left: one that is whole takes its place, any other is removed."""
+        names = os.listdir(self.directory) if os.path.isdir(self.directory) else []
+        for folder in (os.path.join(self.directory, name) for name in names if name.startswith(".tmp-")):
+            try:
+                self._place(folder, read(folder)[1]["step"])
+            except UserError:
+                shutil.rmtree(folder, ignore_errors=True)
 
-    def _prune(self, best_step):
-        kept = {*self.steps()[-self.keep:], best_step}
-        for step in self.steps():
-            if step not in kept:
-                shutil.rmtree(self.path(step), ignore_errors=True)
+    def _place(self, temporary, step):
+        # The same step may be there from before a crash, or damaged: the new one is as good or better. A kill between
+        # the two leaves the temporary one, which `sweep` finds.
+        shutil.rmtree(self.path(step), ignore_errors=True)
+        os.rename(temporary, self.path(step))
+        _sync_folder(self.directory)
+
+    def _prune(self, step, kept):
+        # What was skipped on resuming must not count among the newest, or it would crowd out good ones.
+        good = [s for s in self.steps() if s <= step and s not in self.damaged]
+        for old in {*self.steps()} - {*good[-self.keep:], *kept}:
+            shutil.rmtree(self.path(old), ignore_errors=True)
 
 
 def read(folder: str) -> tuple[dict[str, np.ndarray], dict]:
@@ -105,11 +119,30 @@ def read(folder: str) -> tuple[dict[str, np.ndarray], dict]:
         with open(os.path.join(folder, "meta.json"), encoding="utf-8") as file:
             meta = json.load(file)
         with np.load(os.path.join(folder, "arrays.npz"), allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}, meta
+            arrays = {key: file[key] for key in file.files}
     except OSError as error:
         raise UserError(f"{name}: {os.path.basename(str(error.filename))} is missing or unreadable") from None
-    except ValueError:
+    except (ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error):
         raise UserError(f"{name}: its checksums or metadata cannot be read") from None
+    if not isinstance(meta, dict) or not isinstance(meta.get("step"), int):
+        raise UserError(f"{name}: meta.json names no step")
+    return arrays, meta
+
+
+def _write(folder, arrays, text):
+    """Everything of a checkpoint, the sums last."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.mkdir(folder)
+    with open(os.path.join(folder, "arrays.npz"), "wb") as file:
+        np.savez(file, **arrays)
+        _sync(file)
+    with open(os.path.join(folder, "meta.json"), "w", encoding="utf-8") as file:
+        file.write(text)
+        _sync(file)
+    with open(os.path.join(folder, "SHA256SUMS"), "w", encoding="utf-8") as file:
+        file.writelines(f"{_sha256(os.path.join(folder, name))}  {name}\n" for name in _FILES)
+        _sync(file)
+    _sync_folder(folder)
 
 
 def _sha256(path):

@@ -3,20 +3,27 @@
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
+from cmo_tf import disk
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.results import read_results, write_atomically
 
 FILE = "classes.json"
+TEMPORARY = ".model.tmp.keras"  # Keras wants that ending
 
 
 def save_model(run_dir: str, network, class_names) -> None:
     """Writes model.keras and classes.json of a run, each whole or not at all."""
-    temporary = os.path.join(run_dir, ".model.tmp.keras")
-    network.save(temporary)
-    attach(temporary, class_names)
-    os.replace(temporary, os.path.join(run_dir, "model.keras"))
+    path, temporary = os.path.join(run_dir, "model.keras"), os.path.join(run_dir, TEMPORARY)
+    with disk.writing(path, sum(weight.numpy().nbytes for weight in network.weights)):
+        try:
+            network.save(temporary)
+            attach(temporary, class_names)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
     write_atomically(os.path.join(run_dir, FILE), as_json(class_names))
 
 
@@ -43,7 +50,10 @@ def read(run_dir: str) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             if FILE in archive.namelist():
-                return tuple(json.loads(archive.read(FILE))["class_names"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                names = json.loads(archive.read(FILE))["class_names"]
+                if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                    raise ValueError(f"{FILE} in it is no list of names")
+                return tuple(names)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: cannot be read ({error}); run the same command again to write it anew") from None
     return tuple(row["name"] for row in read_results(run_dir)["per_class"])

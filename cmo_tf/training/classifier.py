@@ -1,5 +1,7 @@
 """LongTailClassifier: a keras.Model that mixes on the device and sees every label set with its own normaliser."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -7,22 +9,21 @@ import tensorflow as tf
 from cmo_tf.errors import UserError
 from cmo_tf.losses.base import LongTailLoss
 from cmo_tf.losses.mixed import mixed_terms
+from cmo_tf.numbers import check_labels
 from cmo_tf.pipeline import steps_per_epoch as count_steps
 from cmo_tf.pipeline import train_stream
 from cmo_tf.training import accumulate
 from cmo_tf.training.fused import fuse
 from cmo_tf.training.replicas import over_replicas, real_rows
+from cmo_tf.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
 class LongTailClassifier(keras.Model):
     """Trains any image -> logits network on raw pixels with an optional mixer.
 
-    ```python
-    model = LongTailClassifier(network, mixer=CMO(), preprocess=keras.layers.Rescaling(1 / 255))
-    model.compile(SGD(0.1, l2=2e-4), LDAM(class_counts))
-    model.fit(train_stream(images, labels, batch_size=128, seed=0), steps_per_epoch=97, epochs=200)
-    ```
+    For the TensorFlow backend of Keras only, as the program is: its training step is TensorFlow's. On JAX and PyTorch
+    take the mixing layers, `losses.Mixed` and the callbacks with a keras.Model of your own.
 
     Args:
         network: keras.Model from normalised images to logits (B, C), or to a dict with `logits` for losses that need
@@ -40,9 +41,21 @@ class LongTailClassifier(keras.Model):
     The training loss is `lam * L(label) + (1 - lam) * L(label_q)`, each term with its own normaliser (paper Eq. 1,
     official code). Under a tf.distribute strategy each replica divides its numerators by the denominators summed over
     replicas, and Keras sums the gradients: one step equals that of a single device on the same global batch.
+
+    Examples:
+        >>> from cmo_tf import CMO, losses, optim
+        >>> network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> model = LongTailClassifier(network, mixer=CMO(seed=0), preprocess=keras.layers.Rescaling(1 / 255))
+        >>> model.compile(optim.SGD(0.1), losses.BalancedSoftmax([6, 2]))
+        >>> images, labels = np.zeros((8, 4, 4, 1), "uint8"), np.repeat([0, 1], [6, 2])
+        >>> history = model.fit(images, labels, batch_size=4, epochs=1, verbose=0)
+        >>> model.network.predict(images, verbose=0).shape
+        (8, 2)
     """
 
-    def __init__(self, network, mixer=None, preprocess=None, learning=None, shift_bn=True, accumulation=1, **kwargs):
+    def __init__(self, network: keras.Model, mixer: keras.layers.Layer | None = None,
+                 preprocess: keras.layers.Layer | None = None, learning: Sequence[str] | None = None,
+                 shift_bn: bool = True, accumulation: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.accumulation = int(accumulation)
         self.learning, self.shift_bn = None if learning is None else tuple(learning), bool(shift_bn)
@@ -54,7 +67,7 @@ class LongTailClassifier(keras.Model):
             self.built = True
 
     @property
-    def inner(self):
+    def inner(self) -> keras.Model:
         """The given network, from normalised images to logits: what a later stage goes on with."""
         return self._parts["network"]
 
@@ -78,12 +91,12 @@ class LongTailClassifier(keras.Model):
         wanted = {id(v) for name in self.learning for v in self.inner.get_layer(name).trainable_variables}
         return [v for v in variables if id(v) in wanted]
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Logits of raw images (B,H,W,C), or of the `image` of a batch dict."""
         images = inputs["image"] if isinstance(inputs, dict) else inputs
         return self.network(images, training=training if self.shift_bn else False)
 
-    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
+    def compile(self, optimizer: object = "rmsprop", loss: LongTailLoss | None = None, **kwargs) -> None:
         """As keras.Model.compile, with a loss of cmo_tf.losses, whose class weights are created here."""
         if not isinstance(loss, LongTailLoss):
             raise UserError(f"compile(loss={loss!r}): a loss of cmo_tf.losses is needed, such as "
@@ -93,9 +106,12 @@ class LongTailClassifier(keras.Model):
                 loss.build(_num_classes(self.network))
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, steps_per_epoch=None, **kwargs):
+    def fit(self, x: Tensor = None, y: Tensor = None, batch_size: int | None = None, epochs: int = 1,
+            steps_per_epoch: int | None = None, **kwargs) -> keras.callbacks.History:
         """As keras.Model.fit. Arrays with a mixer that needs foregrounds are turned into a `train_stream`, whose Q is
         drawn by index with weights 1/n; its seed, probability and alpha are those of the mixer."""
+        if isinstance(y, (np.ndarray, list, tuple)):
+            check_labels(np.reshape(y, -1), _num_classes(self.network), "fit: y")
         if self.mixer is not None and y is not None:
             refused = [k for k in ("sample_weight", "class_weight") if kwargs.get(k) is not None]
             refused += ["validation_split"] if kwargs.get("validation_split") else []

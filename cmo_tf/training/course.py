@@ -27,8 +27,9 @@ def whole_steps(config, num_images: int) -> int:
     return last.first_step + last.timeline.total_steps
 
 
-def legs(config, num_images: int) -> list[Leg]:
-    """The legs of a run on `num_images` training images; `--max_steps` cuts off those at the end."""
+def legs(config, num_images: int, rate_factor: float = 1.0) -> list[Leg]:
+    """The legs of a run on `num_images` training images; `--max_steps` cuts off those at the end. `rate_factor` is on
+    all their learning rates."""
     found, step, epoch = [], 0, 0
     stages = stages_of(METHODS[config.method], config)
     # Another run's network stands for the first stage of a method that has more.
@@ -42,7 +43,7 @@ def legs(config, num_images: int) -> list[Leg]:
             raise UserError(f"--batch_size={own.batch_size}: the training split has {num_images} images and "
                             "--drop_remainder leaves no batch; lower one or drop the other")
         distribute.check(own, num_images)
-        timeline = Timeline(own, per_epoch, stage.trains)
+        timeline = Timeline(own, per_epoch, stage.trains, rate_factor)
         found.append(Leg(stage, own, timeline, step, epoch))
         step, epoch = step + timeline.total_steps, epoch + timeline.epochs
     return found

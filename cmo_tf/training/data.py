@@ -28,6 +28,7 @@ class RunData:
     fingerprint: str
     decode: object
     skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -56,7 +57,7 @@ def load(config) -> RunData:
         **splits, class_names=source.class_names, image_shape=tuple(source.image_shape), mean=source.mean,
         std=source.std, augment=config.augment or source.augment, base_augment=source.augment, counts=counts,
         groups=long_tail.shot_groups(counts, config.many_above, config.few_below),
-        fingerprint=long_tail.fingerprint(train, validation), decode=decode, skipped=source.skipped)
+        fingerprint=long_tail.fingerprint(train, validation), decode=decode, skipped=source.skipped, notes=source.notes)
 
 
 def _decode(source):

@@ -27,6 +27,11 @@ def strategy(config):
     return _mirrored(*(device.name for device in devices[:wanted]))
 
 
+def replicas(config) -> int:
+    """Devices that a batch is cut up for."""
+    return strategy(config).num_replicas_in_sync
+
+
 @functools.cache
 def _mirrored(*devices):
     """The one strategy over these devices: variables of one stage cannot be read under another object of its kind."""
@@ -41,13 +46,13 @@ def check(config, num_images) -> None:
     """
     if config.strategy == "none" or config.mode != "train":
         return
-    replicas = strategy(config).num_replicas_in_sync
+    number = replicas(config)
     short = 0 if config.drop_remainder else num_images % config.batch_size
-    if config.batch_size < replicas * config.gradient_accumulation:
-        raise UserError(f"--batch_size={config.batch_size}: is less than a row for each of {replicas} replicas and "
+    if config.batch_size < number * config.gradient_accumulation:
+        raise UserError(f"--batch_size={config.batch_size}: is less than a row for each of {number} replicas and "
                         f"{config.gradient_accumulation} micro-batches; raise it")
-    if config.sync_bn and 0 < short < replicas:
-        raise UserError(f"--sync_bn: the last batch of an epoch has {short} images for {replicas} replicas and "
+    if config.sync_bn and 0 < short < number:
+        raise UserError(f"--sync_bn: the last batch of an epoch has {short} images for {number} replicas and "
                         "BatchNorm over all of them needs a row on each; add --drop_remainder or take another "
                         "--batch_size")
 

@@ -1,5 +1,6 @@
 """`--early_stop` and `--keep=best`: functions of the history, which every checkpoint holds: resuming is exact."""
 
+from cmo_tf.errors import UserError
 from cmo_tf.evaluation.metrics import macro_accuracy
 from cmo_tf.training import checkpoint, state
 
@@ -33,7 +34,15 @@ def keep(run) -> dict:
              if run.history else None}
     if run.whole.keep == "best" and run.best:
         if run.best["step"] != run.global_step:
-            arrays, _ = checkpoint.read(run.store.path(run.best["step"]))
+            arrays = _best_arrays(run)
             state.restore(run.model, {k: v for k, v in arrays.items() if not k.startswith("metric")})
         found["kept"] = {"which": "best", "epoch": run.best["epoch"]}
     return found
+
+
+def _best_arrays(run):
+    try:
+        return checkpoint.read(run.store.path(run.best["step"]))[0]
+    except UserError as error:
+        raise UserError(f"--keep=best: the checkpoint of epoch {run.best['epoch']} is no longer good ({error}); put it "
+                        "back from a copy, or train in another --run_dir") from None

@@ -39,7 +39,15 @@ class Evaluator:
 
     def predict(self, split, size, decode=None):
         """Predictions of a datasets.Split, whose images are centre-cropped to `size` (height, width)."""
-        return predictions_from_logits(split.labels, self.logits(split, size, decode) + self.offset, self.scale)
+        return self.from_logits(split.labels, self.logits(split, size, decode))
+
+    def scaled(self, logits):
+        """What goes into the softmax, float64 (N, C), from what `logits` gives."""
+        return np.asarray(logits + self.offset, np.float64) * self.scale
+
+    def from_logits(self, labels, logits):
+        """Predictions from what `logits` gives."""
+        return predictions_from_logits(labels, logits + self.offset, self.scale)
 
 
 def accuracy(predictions, data):

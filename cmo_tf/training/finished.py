@@ -2,12 +2,12 @@
 
 import os
 
-import keras
 import numpy as np
 
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation import results
-from cmo_tf.training import build, course
+from cmo_tf.models import saved_file
+from cmo_tf.training import build, calibrate, course
 from cmo_tf.training import data as run_data
 from cmo_tf.training.checkpoint import CheckpointStore
 from cmo_tf.training.repeatable import make_repeatable
@@ -20,9 +20,11 @@ def evaluate(run_dir: str, config) -> dict:
         raise UserError(f"--run_dir={run_dir}: no model.keras there; let the run finish first")
     make_repeatable(config)
     data = run_data.load(config)
-    network = keras.models.load_model(path)
+    network = saved_file.load(path)
     config = course.legs(config, len(data.train))[-1].config  # the loss of the last stage says what logits mean
     evaluator = build.evaluator(config, data.counts, network, build.loss(config, data.counts))
+    if config.calibrate != "none":
+        calibrate.apply(config, evaluator, results.read_results(run_dir))
     predictions = evaluator.predict(data.test, data.size, data.decode)
     return results.evaluate(predictions, data.counts, data.class_names, data.groups)
 

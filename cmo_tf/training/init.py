@@ -5,6 +5,7 @@ import os
 import keras
 
 from cmo_tf.errors import UserError
+from cmo_tf.models import saved_file
 
 
 def network(config, data):
@@ -14,7 +15,7 @@ def network(config, data):
     path = os.path.join(config.init_from, "model.keras")
     if not os.path.exists(path):
         raise UserError(f"--init_from={config.init_from}: no model.keras there; name the folder of a finished run")
-    model = keras.models.load_model(path)
+    model = saved_file.load(path)
     inner = next((layer for layer in reversed(model.layers) if isinstance(layer, keras.Model)), None)
     if inner is None or tuple(model.input_shape[1:]) != data.image_shape:
         raise UserError(f"--init_from={config.init_from}: its network takes images of {tuple(model.input_shape[1:])}, "

@@ -5,7 +5,9 @@ import time
 import keras
 
 from cmo_tf.evaluation import results
-from cmo_tf.training import early_stop, state, workers
+from cmo_tf.methods import METHODS
+from cmo_tf.methods.stage import stages_of
+from cmo_tf.training import early_stop, finite, state, workers
 from cmo_tf.training.evaluate import accuracy, accuracy_line
 
 
@@ -34,13 +36,15 @@ class Recorder(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         run = self.run
         run.step += 1
+        finite.check_loss(logs["loss"])
         run.progress.update(run.global_step)
         run.stop.poll(run.step)
         inside = run.step % run.timeline.steps_per_epoch
         every = run.config.checkpoint_every_steps
         stop = run.stop.number is not None or run.step >= run.timeline.total_steps
-        if inside and (stop or (every and run.step % every == 0)):
-            run.save(partial=True)
+        due = bool(every) and run.step % every == 0
+        if inside and (stop or due):
+            run.save(partial=True, due=due)
         if stop and inside:
             self.model.stop_training = True
 
@@ -57,7 +61,7 @@ class Recorder(keras.callbacks.Callback):
         row |= {"images_per_second": round(images / max(seconds, 1e-9), 1), "seconds": round(seconds, 3)}
         if (epoch + 1) % run.config.eval_every == 0 or epoch + 1 == run.config.epochs:
             row |= self._evaluate(number)
-        if len(run.legs) > 1:
+        if len(stages_of(METHODS[run.whole.method], run.whole)) > 1:  # also where --max_steps leaves one of them
             row["stage"] = run.leg.stage.name
         run.history.append(row)
         run.progress.line(_describe(row, run.legs[-1].first_epoch + run.legs[-1].timeline.epochs))
@@ -66,8 +70,9 @@ class Recorder(keras.callbacks.Callback):
                               f"epoch {number}, the best was {run.best['epoch']} (--early_stop)")
         last = run.step >= run.timeline.total_steps or run.stop.number is not None or run.ended
         best = run.config.keep == "best" and run.best and run.best["step"] == run.global_step
-        if last or best or (epoch + 1) % run.config.checkpoint_every == 0:
-            run.save()
+        due = best or run.ended or (epoch + 1) % run.config.checkpoint_every == 0 or epoch + 1 == run.config.epochs
+        if last or due:
+            run.save(due=bool(due))
         run.write_history()
         if last:
             self.model.stop_training = True

@@ -3,23 +3,24 @@
 import os
 import time
 
-from cmo_tf.errors import UserError
 from cmo_tf.evaluation import results
 from cmo_tf.evaluation.report import write_report
-from cmo_tf.methods import METHODS
-from cmo_tf.methods.stage import stages_of
+from cmo_tf.pipeline import service_watch
 from cmo_tf.training import (
     build,
+    calibrate,
     classes,
     course,
     distribute,
     early_stop,
+    finite,
     folder,
     init,
     introduce,
     memory,
     panel,
     repeatable,
+    resume,
     signals,
     state,
     tensorboard,
@@ -44,7 +45,7 @@ def train(config, run_dir: str) -> dict:
     distribute.strategy(config)  # workers meet before anything else computes
     with workers.watched(config), folder.writing(run_dir, workers.is_chief(config)) as written:
         run = Run(config, run_dir, written)
-        with unreadable.named(run):
+        with unreadable.named(run), service_watch.watched(config.data_service):
             return run.go()
 
 
@@ -59,27 +60,23 @@ class Run:
         self.step, self.history, self.best, self.resumed_from = 0, [], None, []
         self.metric_state, self.seconds_before, self.found = None, 0.0, {}
         self.training_seconds, self.training_images = 0.0, 0
+        self.due_steps, self.replicas, self.rollback = [0], [], None
         self.began = time.monotonic()
 
     def go(self) -> dict:
         """The whole run."""
         if self.chief:
             self.store.sweep()
+        workers.wait(self.whole)  # all find the same checkpoints
         checkpoint = self.store.load()
         self._agree(checkpoint)
-        finished = self._finished(checkpoint)
+        finished = resume.finished(self, checkpoint)
         if finished:
             return finished
         self.data = run_data.load(self.whole)
+        calibrate.check(self.whole, self.data)
         workers.agree(self.whole, "split of --data_dir", [f"fingerprint {self.data.fingerprint[:12]}"])
-        self.legs = course.legs(self.whole, len(self.data.train))
-        number = self._check_resume(checkpoint[1]) if checkpoint else 0
-        previous = init.network(self.whole, self.data)
-        for leg in self.legs[:number]:  # their weights come with the checkpoint; what counts is their shape
-            previous = leg.stage.classifier(build, leg.config, self.data, previous).inner
-        self._enter(number, previous)
-        if checkpoint:
-            self._restore(*checkpoint)
+        number = self.begin(checkpoint)
         folder.write_flags(self.run_dir, self.whole)
         self.progress = Progress(os.path.join(self.run_dir, "log.txt"), self.total_steps, self.global_step,
                                  quiet=not self.chief)
@@ -87,13 +84,35 @@ class Run:
             self._introduce(checkpoint)
             with signals.listening() as request:
                 self.stop = workers.stop_request(self.whole, request)
-                self._go_through(number)
-            if self.stop.number is not None and self.global_step < self.total_steps:
+                while number is not None:
+                    try:
+                        number = self._go_through(number)
+                    except finite.NotFinite as found:
+                        number = finite.go_back(self, found)
+            # A stage without steps may be left after the last one.
+            if self.stop.number is not None and (self.leg is not self.legs[-1] or self.global_step < self.total_steps):
                 self.progress.line(f"stopped by a signal at step {self.global_step}; saved")
                 raise signals.Stopped(self.stop.number)
             return self._finish() if self.chief else self._follow()
         finally:
             self.progress.close()
+
+    def begin(self, checkpoint) -> int:
+        """Builds the leg that a checkpoint is in, or the first one, and puts its state back; the leg's number."""
+        if checkpoint:
+            self.rollback = checkpoint[1].get("rollback", self.rollback)
+        factor = self.rollback["rate_factor"] if self.rollback else 1.0
+        self.legs = course.legs(self.whole, len(self.data.train), factor)
+        number = resume.leg_of(self, checkpoint[1]) if checkpoint else 0
+        previous = init.network(self.whole, self.data)
+        for leg in self.legs[:number]:  # their weights come with the checkpoint; what counts is their shape
+            previous = leg.stage.classifier(build, leg.config, self.data, previous).inner
+        self._enter(number, previous)
+        self.history, self.best, self.metric_state, self.found, self.due_steps = [], None, None, {}, [0]
+        self.replicas = [[0, distribute.replicas(self.whole)]]
+        if checkpoint:
+            resume.restore(self, *checkpoint[:2])
+        return number
 
     def _agree(self, checkpoint):
         """Flags and checkpoint are those of all workers."""
@@ -111,7 +130,7 @@ class Run:
         self.evaluator = build.evaluator(self.config, self.data.counts, self.model.network, self.model.loss)
 
     def _go_through(self, number):
-        """Trains from leg `number` on to the last, or to a stop request."""
+        """Trains from leg `number` on to the last, or to a stop request. NotFinite as `finite` says."""
         while True:
             if not self.timeline.total_steps:
                 self.save()  # no step will; what finishes such a stage is done again on resuming
@@ -147,50 +166,9 @@ class Run:
         """Steps of all stages."""
         return self.legs[-1].first_step + self.legs[-1].timeline.total_steps
 
-    def _finished(self, checkpoint):
-        """Results of a run that has nothing left to do, else None."""
-        if checkpoint is None or not os.path.exists(os.path.join(self.read_dir, "results.json")):
-            return None
-        meta, config = checkpoint[1], self.whole
-        whole = meta["whole_steps"] if meta["stages"] > 1 else config.epochs * meta["steps_per_epoch"]
-        total = min(whole, config.max_steps or whole)
-        written = results.read_results(self.read_dir)
-        ended = meta["step"] >= total or early_stop.due(config, meta["history"])
-        if not ended or written["steps"] != meta["step"]:
-            return None
-        folder.check_same_run(self.read_dir, config, len(meta["history"]), meta["steps_per_epoch"])
-        print(f"{self.read_dir}: finished already, nothing to do")
-        return written
-
-    def _check_resume(self, meta):
-        """Number of the leg that a checkpoint is in. UserError where it belongs to another run."""
-        folder.check_same_run(self.read_dir, self.whole, len(meta["history"]), meta["steps_per_epoch"])
-        per_epoch = self.legs[0].timeline.steps_per_epoch
-        if meta["split_fingerprint"] != self.data.fingerprint or meta["steps_per_epoch"] != per_epoch:
-            raise UserError(f"--data_dir: the images are not those that {self.read_dir} was trained on (split "
-                            f"fingerprint {self.data.fingerprint[:12]}, was {meta['split_fingerprint'][:12]}); "
-                            "give it the old data")
-        return min(meta["stage"], len(self.legs) - 1)
-
-    def _restore(self, arrays, meta, skipped):
-        metrics = {k: v for k, v in arrays.items() if k.startswith("metric")}
-        state.restore(self.model, {k: v for k, v in arrays.items() if k not in metrics})
-        self.step, self.history, self.best = meta["step"] - self.leg.first_step, meta["history"], meta["best"]
-        self.metric_state = metrics if meta["partial"] else None
-        self.resumed_from = [*meta["resumed_from_steps"], meta["step"]]
-        self.seconds_before, self.found = meta["seconds"], meta.get("found", {})
-
-    def save(self, partial=False) -> None:
-        """A checkpoint of this step; an epoch that it cuts is `partial`."""
-        meta = {"history": self.history, "best": self.best, "partial": partial, "seconds": self.seconds,
-                "found": self.found, "steps_per_epoch": self.legs[0].timeline.steps_per_epoch,
-                "whole_steps": course.whole_steps(self.whole, len(self.data.train)),
-                "stage": self.legs.index(self.leg), "stages": len(stages_of(METHODS[self.whole.method], self.whole)),
-                "split_fingerprint": self.data.fingerprint, "resumed_from_steps": self.resumed_from,
-                "flags": self.whole.arguments()}
-        arrays = {**state.arrays(self.model), **state.metric_state(self.model)}
-        if self.chief:  # the others helped to read what all hold a part of
-            self.store.save(self.global_step, arrays, results.plain(meta), best_step=self.best and self.best["step"])
+    def save(self, partial=False, due=True) -> None:
+        """A checkpoint of this step, see `resume.save`."""
+        resume.save(self, partial, due)
 
     @property
     def seconds(self) -> float:
@@ -213,6 +191,10 @@ class Run:
             self.progress.line(text)
         introduce.write_skipped(self.run_dir, self.data.skipped)
         self.board = tensorboard.Board(os.path.join(self.run_dir, "tensorboard"), self.whole, self.data)
+        self.publish()
+
+    def publish(self) -> None:
+        """metrics.csv and TensorBoard anew."""
         self.board.restart()
         if self.chief:
             panel.write(self.run_dir, self.whole, self.data, self.board)
@@ -231,11 +213,12 @@ class Run:
                            steps_per_epoch=per_epoch - done, callbacks=callbacks, verbose=0)
 
     def _finish(self):
-        """Predictions, model, results and reports, each written whole or not at all."""
+        """Predictions, model, reports and results, each written whole or not at all; the results last, since a run
+        that has them is finished."""
         kept = early_stop.keep(self)
         workers.agree(self.whole, "trained weights", [state.fingerprint(self.model)])
         data, config = self.data, self.whole
-        predictions = self.evaluator.predict(data.test, data.size, data.decode)
+        predictions, calibrated = calibrate.predict(config, self.evaluator, data)
         results.write_predictions(self.run_dir, predictions)
         classes.save_model(self.run_dir, self.model.network, data.class_names)
         found = results.evaluate(predictions, data.counts, data.class_names, data.groups)
@@ -247,13 +230,16 @@ class Run:
             "images_per_second": rate,
             "seconds": round(self.seconds, 3), "flags": vars(config) | {"run_dir": self.run_dir},
             "peak_rss_bytes": memory.peak_rss(),
-            "versions": versions.versions(), **kept, "skipped_images": len(self.data.skipped),
+            "replicas": self.replicas, "rollback": self.rollback,
+            "versions": versions.versions(), **kept, **calibrated, "skipped_images": len(self.data.skipped),
         }
         if self.found:
             found["method"] = self.found
-        results.write_results(self.run_dir, found)
         self.board.finish(found["accuracy"])
-        html, _ = write_report(self.run_dir)
+        html, _ = write_report(self.run_dir, results.plain(found))
+        results.write_results(self.run_dir, found)
+        for value in calibrated.values():
+            self.progress.line(calibrate.line(value))
         self.progress.line(accuracy_line(found["accuracy"]))
         self.progress.line(f"report: {html}")
         workers.wait(self.whole)

@@ -2,9 +2,9 @@
 
 import os
 
-import tensorflow as tf
-
 from cmo_tf.evaluation import report_md
+from cmo_tf.training import event_file, hparams, tiles
+from cmo_tf.training.event_file import picture, scalar, text
 
 ACCURACIES = ("all", "many", "medium", "few", "val_all", "val_balanced")
 SCALARS = ("loss", "lr", "images_per_second", *ACCURACIES)
@@ -20,51 +20,42 @@ class Board:
 
     def __init__(self, directory, config, data):
         self.directory, self.config, self.data = directory, config, data
-        self.written, self.writer = 0, None
+        self.written, self.file = 0, None
 
     def restart(self) -> None:
         """Removes what an earlier session wrote; the history holds all of it."""
-        os.makedirs(self.directory, exist_ok=True)
-        for name in os.listdir(self.directory):
-            if ".tfevents." in name:
-                os.remove(os.path.join(self.directory, name))
-        self.writer = tf.summary.create_file_writer(self.directory)
-        with self.writer.as_default(step=0):
-            _hparams(self.config)
-            tf.summary.image("class counts", _bars(self.data.counts)[None])
-            tf.summary.text("flags", "\n\n".join(self.config.arguments()))
-            tf.summary.text("classes", _classes(self.data))
-        self.writer.flush()
+        if self.file:
+            self.file.close()
+        self.written, self.file = 0, event_file.restart(self.directory)
+        name = os.path.basename(os.path.dirname(os.path.abspath(self.directory)))
+        self.file.add(0, hparams.began(self.config, name))
+        self._show("class counts", _bars(self.data.counts))
+        self.file.add(0, text("flags", "\n\n".join(self.config.arguments())))
+        self.file.add(0, text("classes", _classes(self.data)))
 
-    def panel(self, picture) -> None:
+    def panel(self, image) -> None:
         """The picture of P, Q and mixed images."""
-        with self.writer.as_default(step=0):
-            tf.summary.image("background, foreground, mixed", picture[None])
+        self._show("background, foreground, mixed", image)
+
+    def _show(self, tag, image):
+        self.file.add(0, picture(tag, image, tiles.png(image)))
 
     def write(self, history) -> None:
         """Points of the rows that are not written yet; the step is the epoch."""
-        with self.writer.as_default():
-            for row in history[self.written:]:
-                for name in SCALARS:
-                    if row.get(name) is not None:
-                        tag = f"accuracy/{name}" if name in ACCURACIES else name
-                        tf.summary.scalar(tag, row[name], step=row["epoch"])
+        for row in history[self.written:]:
+            for name in SCALARS:
+                if row.get(name) is not None:
+                    tag = f"accuracy/{name}" if name in ACCURACIES else name
+                    self.file.add(row["epoch"], scalar(tag, row[name]))
         self.written = len(history)
-        self.writer.flush()
 
     def finish(self, accuracy) -> None:
         """The final accuracy, which the HParams table shows, and the end of the file."""
-        with self.writer.as_default():
-            for group, value in accuracy.items():
-                if value is not None:
-                    tf.summary.scalar(f"final/{group}", value, step=self.config.epochs)
-        self.writer.close()
-
-
-def _hparams(config):
-    from tensorboard.plugins.hparams import api
-    chosen = {k: v for k, v in vars(config).items() if k not in ("run_dir", "data_dir", "mode")}
-    api.hparams({k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in chosen.items()})
+        for group, value in accuracy.items():
+            if value is not None:
+                self.file.add(self.config.epochs, scalar(f"final/{group}", value))
+        self.file.add(self.config.epochs, hparams.ended())
+        self.file.close()
 
 
 def _classes(data):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cmo_tf.callbacks import WEIGHTINGS
 from cmo_tf.losses import LOSSES
+from cmo_tf.samplers import FOLLOWING, share_of_run
 from cmo_tf.schedules import SCHEDULES, epoch_at
 
 
@@ -12,12 +13,13 @@ class Timeline:
     """The course of a run, computed from its Config and the number of steps an epoch has.
 
     Epochs are 0-indexed. Rate drops and the start of re-weighting scale with `--epochs` by fraction; warm-up and the
-    ends of the mixing window stay in epochs.
+    ends of the mixing window stay in epochs. `rate_factor` is on all rates, once `--on_nan=rollback` has lowered them.
     """
 
     config: object
     steps_per_epoch: int
     trains: bool = True
+    rate_factor: float = 1.0
 
     @property
     def epochs(self) -> int:
@@ -71,16 +73,18 @@ class Timeline:
         """Learning rate of an epoch."""
         config = self.config
         options = dict(drops=config.lr_drops, factor=config.lr_factor) if config.schedule == "step" else {}
-        return SCHEDULES[config.schedule](epoch, base_lr=config.lr, epochs=config.epochs,
-                                          warmup_epochs=config.warmup_epochs,
-                                          warmup_start=config.warmup_start, **options)
+        return self.rate_factor * SCHEDULES[config.schedule](
+            epoch, base_lr=config.lr, epochs=config.epochs, warmup_epochs=config.warmup_epochs,
+            warmup_start=config.warmup_start, **options)
 
     def course(self, epoch: int) -> tuple:
-        """(learning rate, re-weighted, mixing, loss proper) of an epoch: what must not change under finished steps."""
+        """(learning rate, re-weighted, mixing, loss proper, share of the run where the sampler follows it) of an epoch:
+        what must not change under finished steps."""
         first, stop = self.mix_epochs
         mixing = self.config.mix != "none" and first <= epoch < stop
         reweighted, proper = (start is not None and epoch >= start for start in (self.reweight_start, self.phase_start))
-        return self.lr(epoch), reweighted, mixing, proper
+        sampled = share_of_run(epoch, self.config.epochs) if self.config.sampler in FOLLOWING else None
+        return self.lr(epoch), reweighted, mixing, proper, sampled
 
     def warnings(self) -> list[str]:
         """One clear line for everything that is asked for and will not happen in a run this short."""

@@ -7,6 +7,7 @@ import pytest
 from cmo_tf.callbacks import DRW, MixWindow
 from cmo_tf.errors import UserError
 from cmo_tf.losses import LDAM, CrossEntropy, Mixed
+from cmo_tf.mixing.cmo import CMO
 from cmo_tf.numbers import effective_number_weights
 
 COUNTS = [50, 20, 7, 2]
@@ -109,3 +110,21 @@ def test_mix_window_refusals():
         outputs_by_epoch(model, MixWindow(0, 1, layer=keras.layers.Identity()), 1)
     with pytest.raises(UserError, match="start 3"):
         MixWindow(3, 2)
+
+
+def test_the_window_finds_a_mixing_layer_inside_a_layer_of_the_users():
+    class Front(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.mixing = CMO(probability=1.0)
+
+        def call(self, x):
+            return x
+    inputs = keras.Input((8, 8, 1))
+    model = keras.Model(inputs, keras.layers.Flatten()(Front()(inputs)))
+    window = MixWindow(1, 2)
+    window.set_model(model)
+    window.on_epoch_begin(0)
+    assert float(model.layers[1].mixing.active) == 0
+    window.on_epoch_begin(1)
+    assert float(model.layers[1].mixing.active) == 1

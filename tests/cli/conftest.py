@@ -1,19 +1,5 @@
 import pytest
-from program import ROOT, SHORT, program
-
-
-@pytest.fixture(scope="package", autouse=True)
-def determinism_of_runs():
-    """Runs inside this process switch op determinism on for good; the tests after these start without it."""
-    yield
-    from tensorflow.python.framework import config
-    config.disable_op_determinism()
-
-
-@pytest.fixture(autouse=True)
-def at_root(monkeypatch):
-    """Commands are given in the project's root."""
-    monkeypatch.chdir(ROOT)
+from run_fixtures import at_root, determinism_of_runs  # noqa: F401
 
 
 @pytest.fixture(scope="package")
@@ -44,10 +30,3 @@ def tiny_flags(tiny, tmp_path_factory):
             make[dataset](trees / dataset, counts)
         return [f"--data_dir={trees / dataset}", "--image_size=32", *small]
     return flags
-
-
-@pytest.fixture(scope="package")
-def finished(tmp_path_factory):
-    """(folder, how it ended) of the uninterrupted run of SHORT. Nothing may change it."""
-    run_dir = tmp_path_factory.mktemp("runs") / "whole"
-    return run_dir, program(*SHORT, f"--run_dir={run_dir}")

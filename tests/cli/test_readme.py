@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from tiny_tfds import crops, load_tool
 
 from cmo_tf import config
 
-PAGES = ["README.md", "BUILD.md", "docs/q_sources.md", "docs/serving.md"]
+DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
+PAGES = ["README.md", "BUILD.md", *DOCS]
 SHORTER = ["--max_steps=2", "--batch_size=8", "--model=resnet20"]
 PROGRAM = ".venv/bin/python -m cmo_tf.main "
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -62,7 +64,7 @@ def test_command(command, place, monkeypatch, tiny):
     elif command.startswith(".venv/bin/python -m pytest "):
         assert all((ROOT / part).exists() for part in command.split()[3:])
     elif command.startswith(".venv/bin/python tools/"):
-        run_tool(*shlex.split(command)[1:])
+        run_tool(monkeypatch, *shlex.split(command)[1:])
     else:
         OTHERS[command](place)
 
@@ -92,7 +94,7 @@ def run_program(arguments, tiny) -> None:
         assert ended.out.splitlines()[-1].startswith("accuracy: all=")
 
 
-def run_tool(path, *arguments) -> None:
+def run_tool(monkeypatch, path, *arguments) -> None:
     name = path.removeprefix("tools/").removesuffix(".py")
     tool = load_tool(name)
     given = dict(a.removeprefix("--").partition("=")[::2] for a in arguments if a.startswith("--"))
@@ -100,19 +102,31 @@ def run_tool(path, *arguments) -> None:
         assert set(given) == {"dataset", "data_dir"}
         assert "already prepared" in tool.prepare(given["dataset"], given["data_dir"])
     elif name == "sweep":  # every row is a run of its own
-        for _, flags in tool.read_queue(given["queue"]):
-            config.parse([*flags, f"--data_dir={given['data_dir']}"])
+        rows = []
+        monkeypatch.setattr(tool, "sweep", lambda found, runs, kept, extra, again: rows.extend(
+            config.parse([*row.arguments, *extra])[0] for row in found) or 0)
+        assert tool.main(list(arguments)) == 0 and len(rows) >= 4
     elif name == "q_cost":
         assert tool.main([*arguments, "--num_classes=4", "--max_count=50", "--images=128"]) == 0
     elif name == "reproduce":
-        assert "--dry_run" in arguments
+        monkeypatch.setattr(tool, "run_all", run_rows)
         assert tool.main(list(arguments)) == 0
+        given = {"out": ".", **given}
+        assert "dry_run" in given or Path(given["out"], "table.html").exists()
     elif name == "verify_data":  # the small set is not ImageNet-LT, and that is what it says
         assert tool.main(list(arguments)) == 2
+    elif name == "compare_runs":
+        assert tool.main(list(arguments)) == 0
     elif name == "serve_example":
         assert tool.main(list(arguments)) in (0, None)
     else:
         raise AssertionError(f"no test knows {path}")
+
+
+def run_rows(jobs, at_once, logs) -> None:
+    """The first row of a table inside this process, shortened; the others differ in flags."""
+    ended = program(*load_tool("reproduce").command(*jobs[0])[3:], "--max_steps=2")
+    assert ended.code == 0, ended.err
 
 
 def tensorboard(place) -> None:
@@ -140,7 +154,7 @@ def pip_install(place) -> None:
                     f"--wheel-dir={place}", str(source)], check=True)
     with zipfile.ZipFile(next(place.glob("cmo_tf-0.1.0-*.whl"))) as wheel:
         names = set(wheel.namelist())
-        assert {"cmo_tf/main.py", "cmo_tf/evaluation/report.css"} <= names
+        assert {"cmo_tf/main.py", "cmo_tf/evaluation/report.css", "cmo_tf/py.typed"} <= names
         assert not [n for n in names if n.startswith(("tests/", "tools/", "docs/"))]
         told = wheel.read("cmo_tf-0.1.0.dist-info/entry_points.txt").decode()
     assert "cmo-tf = cmo_tf.main:entry" in told
@@ -149,7 +163,7 @@ def pip_install(place) -> None:
 OTHERS = {".venv/bin/tensorboard --logdir=runs": tensorboard, ".venv/bin/python -m pip install .": pip_install}
 
 
-@pytest.mark.parametrize("page", ["README.md", "BUILD.md"])
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
 def test_python_blocks_run(page, place, monkeypatch):
     """In order, each with the names of those before it, as a reader types them; two epochs instead of thirty."""
     monkeypatch.chdir(place)
@@ -161,10 +175,19 @@ def test_python_blocks_run(page, place, monkeypatch):
         assert keras.models.load_model("digits.keras")(names["images"][:2]).shape == (2, 10)
 
 
-def test_tables_are_current():
+def test_a_folder_of_pictures_in_twenty_lines():
+    """What turns a folder into a model with CMO, DRW and the losses in a script of one's own."""
+    scripts = [block for page in PAGES for block in blocks(page, "python") if "image_dataset_from_directory" in block]
+    for script in scripts:
+        assert len([line for line in script.splitlines() if line]) <= 20 and "callbacks.DRW" in script
+    assert scripts
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/methods.md"])
+def test_tables_are_current(page):
     """Otherwise: python tools/docs_tables.py"""
     tool = load_tool("docs_tables")
-    assert tool.README.read_text() == tool.render(tool.README.read_text())
+    assert (ROOT / page).read_text() == tool.render(ROOT / page)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -176,8 +199,11 @@ def test_files_that_are_named_exist(page):
         assert (ROOT / page).parent.joinpath(path).exists(), path
 
 
-def test_flags_that_are_named_exist():
-    known = {*vars(config.Config()), "help", "flagfile", "name"}
-    prose = re.sub(r"```bash.*?```", "", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", *DOCS])
+def test_flags_that_are_named_exist(page):
+    """Of the program, or of some tool."""
+    tools = "".join(path.read_text() for path in (ROOT / "tools").rglob("*.py"))
+    known = {*vars(config.Config()), "help", "flagfile", "name", *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', tools)}
+    prose = re.sub(r"```bash.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
     for name in re.findall(r"--([a-z][a-z0-9_]*)", prose):
         assert name in known or name.removeprefix("no") in known, name

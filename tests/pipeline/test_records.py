@@ -179,3 +179,11 @@ def test_train_stream_with_record_draws(method):
     drawn = np.bincount(column(whole, "label_q"), minlength=5)
     q = class_distribution(np.bincount(SMALL_LABELS), 2.0)
     assert stats.chisquare(drawn, q * drawn.sum()).pvalue > 1e-4
+
+
+def test_the_zip_is_as_long_as_p():
+    """Keras asks, and warns of data that ran out where nobody knows."""
+    pairs = tf.data.Dataset.from_tensor_slices((np.zeros((10, 4, 4, 1)), np.repeat([0, 1], [8, 2])))
+    q = minority_stream(pairs, [8, 2])
+    assert q.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert zip_streams(pairs, q, 4).cardinality() == 3 == len(list(zip_streams(pairs, q, 4)))

@@ -18,9 +18,20 @@ WHOLE = ("--dataset=digits --imbalance_ratio=20 --model=resnet20 --epochs=30 --b
 
 
 def add_small_networks(monkeypatch):
-    """Registers resnet8 and resnet8_128, which the program does not offer: too small for anything but a fast test."""
-    for name in ("resnet8", "resnet8_128"):
+    """Registers networks that the program does not offer: too small for anything but a fast test."""
+    for name in ("stem_alone", "resnet8", "resnet8_128"):
         monkeypatch.setitem(MODELS._places, name, f"method_runs:{name}")
+
+
+def stem_alone(num_classes, input_shape, head="linear", seed=None):
+    """One convolution with BatchNorm, pooling and a head."""
+    import keras
+
+    from cmo_tf.models.heads import classifier
+    from cmo_tf.models.resnet_cifar import stem
+    images = keras.Input(tuple(input_shape), name="image")
+    features = keras.layers.GlobalAveragePooling2D(dtype="float32", name="features")(stem(images, seed))
+    return keras.Model(images, classifier(features, num_classes, head, name="linear", seed=seed), name="stem")
 
 
 def resnet8(**options):

@@ -95,6 +95,13 @@ def tree(run_dir) -> dict[str, tuple[int, str]]:
             for p in files}
 
 
+def damage(path, place=0.5) -> None:
+    """Changes one bit of a file, at a share of its length."""
+    data = bytearray(Path(path).read_bytes())
+    data[int(len(data) * place)] ^= 1
+    Path(path).write_bytes(data)
+
+
 def history(run_dir) -> list[dict]:
     """Rows of metrics.csv without what the clock decides."""
     with open(Path(run_dir) / "metrics.csv", encoding="utf-8", newline="") as file:
@@ -106,7 +113,7 @@ def assert_same_end(one, other) -> None:
     """Two runs ended alike to the bit: every array of the last checkpoint, history, predictions."""
     from cmo_tf.training.finished import weights
     first, second = weights(str(one)), weights(str(other))
-    assert len(first) == len(second) > 100
+    assert len(first) == len(second) > 10
     # Keras numbers its names through a process, so that only the order is the same.
     for (name, array), other_array in zip(first.items(), second.values(), strict=True):
         assert array.dtype == other_array.dtype

@@ -93,15 +93,6 @@ def test_a_finished_run_is_left_alone(undisturbed):
     assert tree(undisturbed) == before
 
 
-def test_unequal_flags_are_refused_on_all_workers(tmp_path):
-    run_dir = tmp_path / "run"
-    for ended in Workers(2, run_dir, *TINY, own={1: ["--lr=0.5", "--seed=3"]}).end():
-        assert ended.code == 2
-        assert "worker 1 has another flags than the chief: --lr=0.5 --seed=3 in place of --lr=0.0001 --seed=0" \
-            in message(ended)
-    assert not run_dir.exists()
-
-
 def test_storage_that_is_not_shared_is_told(tmp_path):
     for ended in Workers(2, tmp_path / "run", *TINY, own={1: [f"--run_dir={tmp_path / 'elsewhere'}"]}).end():
         assert ended.code == 2

@@ -14,7 +14,7 @@ import contextlib
 import importlib.machinery
 import io
 import os
-import pickle
+import pickle  # nosec B403
 import runpy
 import sys
 import tempfile

@@ -1,4 +1,5 @@
-"""Files that people's folders really hold: which are pictures, how they are read, and --bad_images=error|skip."""
+"""Promise 9: files that people's folders really hold: which are pictures, how they are read, --bad_images=error|skip,
+and what is said of pictures that are not read or stand in train and test."""
 
 import io
 import os
@@ -7,10 +8,13 @@ import zlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from photo_folder import originals
-from PIL import Image
+from PIL import Image, ImageChops, ImageFile
+from program import program
 
 from cmo_tf import datasets
+from cmo_tf.augment import encoded as encoded_pictures
 from cmo_tf.config import parse
 from cmo_tf.datasets import folder
 from cmo_tf.datasets.bad_images import kind
@@ -29,13 +33,23 @@ def encoded(image, form, **options) -> bytes:
     return file.getvalue()
 
 
-def bomb() -> bytes:
-    """A PNG of some bytes whose header says 60,000 x 60,000 pixels."""
+def png(width, height, depth, colour, data) -> bytes:
+    """A PNG with these settings in its header, whatever they say, and `data` as its pixels."""
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + \
-        chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+def bomb() -> bytes:
+    """A PNG of some bytes whose header says 60,000 x 60,000 pixels."""
+    return png(60_000, 60_000, 8, 2, b"\0" * 1000)
+
+
+def deep_colours() -> bytes:
+    """A PNG with 16 bits of each colour, and of transparency."""
+    pixels = np.asarray(photo().convert("RGBA")).astype(">u2") * 257
+    return png(96, 72, 16, 6, b"".join(b"\0" + row.tobytes() for row in pixels))
 
 
 def sixteen_bits():
@@ -43,12 +57,27 @@ def sixteen_bits():
     return Image.fromarray(ramp)
 
 
-def animated():
+def jpeg_bomb(side=60_000) -> bytes:
+    """A JPEG of the same."""
+    data = encoded(photo(), "JPEG")
+    place = data.index(b"\xff\xc0")  # start of frame: length, precision, height, width
+    return data[:place + 5] + struct.pack(">HH", side, side) + data[place + 9:]
+
+
+def animated(form="PNG"):
     frames = [photo(), photo().rotate(90).resize(photo().size)]
-    return encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    return encoded(frames[0], form, save_all=True, append_images=frames[1:])
+
+
+def without_adobe():
+    """A CMYK JPEG without Adobe's marker: its values are amounts of ink, where Adobe's files hold their inverse."""
+    data = encoded(ImageChops.invert(photo().convert("CMYK")), "JPEG")
+    assert data[2:4] == b"\xff\xee" and data[6:11] == b"Adobe"
+    return data[:2] + data[4 + int.from_bytes(data[4:6], "big"):]
 
 
 GOOD = {
+    "ink.jpg": without_adobe,
     "cmyk.jpg": lambda: encoded(photo().convert("CMYK"), "JPEG"),
     "grey.jpg": lambda: encoded(photo().convert("L"), "JPEG"),
     "alpha.png": lambda: encoded(photo().convert("LA"), "PNG"),
@@ -59,6 +88,7 @@ GOOD = {
     "moving.png": animated,
     "misnamed.png": lambda: encoded(photo(), "JPEG"), "misnamed.jpg": lambda: encoded(photo(), "PNG"),
     "point.png": lambda: encoded(photo(1, 1), "PNG"), "line.png": lambda: encoded(photo(1, 60), "PNG"),
+    "lying.jpg": lambda: encoded(photo(200, 1), "JPEG"), "depth.png": deep_colours,
     "SHOUTED.JPEG": lambda: encoded(photo(), "JPEG"), "progressive.jpg": lambda: encoded(photo(), "JPEG",
                                                                                        progressive=True),
 }
@@ -68,12 +98,13 @@ BAD = {
     "cut.png": (lambda: encoded(photo(), "PNG")[:900], "PNG: .*truncated"),
     "header.png": (lambda: encoded(photo(), "PNG")[:20], "PNG: "),
     "web.jpg": (lambda: encoded(photo(), "WEBP"), "it is WebP, whatever its name says; save it as JPEG or PNG"),
-    "moving.jpg": (lambda: encoded(photo(), "GIF"), "it is GIF"),
+    "moving.jpg": (lambda: animated("GIF"), "it is GIF"), "moves.png": (lambda: animated("WEBP"), "it is WebP"),
+    "phone.jpg": (lambda: encoded(photo(), "AVIF"), "it is AVIF"),
     "scan.png": (lambda: encoded(photo(), "TIFF"), "it is TIFF"),
     "page.jpg": (lambda: b"<html>404 not found</html>", "it is text"),
     "noise.jpg": (lambda: bytes(range(255, 0, -1)) * 9, "no picture of any known kind"),
     "flipped.png": (lambda: encoded(photo(), "PNG")[:60] + b"\xff" * 400 + encoded(photo(), "PNG")[460:], "PNG: "),
-    "bomb.png": (bomb, "decompression bomb"),
+    "bomb.png": (bomb, "decompression bomb"), "bomb.jpg": (jpeg_bomb, "decompression bomb"),
 }
 
 
@@ -82,7 +113,7 @@ def test_odd_but_good_pictures_are_read(name, tmp_path):
     (tmp_path / name).write_bytes(GOOD[name]())
     pixels = read_image(str(tmp_path / name), 32)
     assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8
-    if name not in ("point.png", "line.png", "bits.png", "few.png"):
+    if name not in ("point.png", "line.png", "lying.jpg", "bits.png", "few.png"):
         plain = read_image(encoded(photo(), "PNG"), 32).mean(axis=-1)
         assert abs(pixels.mean() - plain.mean()) < 6
 
@@ -189,3 +220,83 @@ def test_a_run_says_what_it_left_out(own, tmp_path):
     lines = (tmp_path / "skipped.txt").read_text().splitlines()
     assert len(lines) == len(found.skipped) and all("not a readable" in line for line in lines)
     assert len(found.train) + len(found.test) == 21
+
+
+def published(data):
+    """Pictures of a published set as its pipeline reads them."""
+    return encoded_pictures.squares(tf.constant([data]), 32)[0].numpy()
+
+
+def test_published_sets_read_the_same_kinds():
+    """By TensorFlow's decoders, which know WebP: what is good is read, what is bad stops, bombs before they unpack."""
+    plain = published(GOOD["misnamed.jpg"]()).mean()
+    for name in ("cmyk.jpg", "ink.jpg", "grey.jpg", "rgba.png", "deep.png", "moving.png", "misnamed.png",
+                 "progressive.jpg", "depth.png", "alpha.png"):
+        assert abs(published(GOOD[name]()).mean() - plain) < 6, name
+    assert published(animated("GIF")).shape == (32, 32, 3)  # its first frame
+    assert abs(published(BAD["web.jpg"][0]()).mean() - plain) < 6
+    for name in ("empty.jpg", "cut.jpg", "cut.png", "header.png", "scan.png", "page.jpg", "noise.jpg",
+                 "flipped.png", "bomb.png", "bomb.jpg", "phone.jpg"):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            pytest.fail(f"{name} was read: {published(BAD[name][0]()).mean()}")
+
+
+def test_a_bomb_is_refused_by_its_header(monkeypatch):
+    """No pixel of it is decoded."""
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    for make in (bomb, jpeg_bomb):
+        with pytest.raises(UserError, match="decompression bomb"):
+            read_image(make(), 32, name="picture")
+
+
+def test_what_is_not_read_is_said(own):
+    assert datasets.load(f"folder:{own}", image_size=32).notes == \
+        ("not read inside class folders are folders: 3; --mode=inspect names them",)  # two of them, and a link
+    (own / "dog" / "a.WEBP").write_bytes(encoded(photo(), "WEBP"))
+    (own / "dog" / "notes.txt").write_text("not a picture")
+    note = datasets.load(f"folder:{own}", image_size=32).notes[0]
+    assert "folders: 3, pictures of other kinds than JPEG and PNG: 1; " in note
+
+
+@pytest.fixture
+def splits(tmp_path):
+    """Two classes of 6 and 3 pictures in train and test, no two alike."""
+    root = tmp_path / "set"
+    for label, name in enumerate(("cat", "dog")):
+        for part, count, start in (("train", 6, 0), ("test", 3, 100)):
+            (root / part / name).mkdir(parents=True)
+            for row in range(count):
+                pixels = originals()["cat"][start + 9 * row:start + 60 + 9 * row, 100 + 90 * label:160 + 90 * label]
+                Image.fromarray(pixels).save(root / part / name / f"{row}.png")
+    return root
+
+
+def test_pictures_in_train_and_test_are_said(splits):
+    """Copies and links, of other classes too; the run goes on with a warning."""
+    assert datasets.load(f"folder:{splits}", image_size=16).notes == ()
+    (splits / "test" / "dog" / "copy.png").write_bytes((splits / "train" / "cat" / "1.png").read_bytes())
+    os.symlink(splits / "train" / "cat" / "2.png", splits / "test" / "cat" / "link.png")
+    os.symlink("nowhere", splits / "test" / "cat" / "broken.png")
+    (note,) = datasets.load(f"folder:{splits}", image_size=16, bad_images="skip", max_bad=1).notes
+    assert note == (f"test pictures that are training pictures too: 2 ({splits}/train/cat/1.png = {splits}/test/dog/"
+                    f"copy.png, {splits}/train/cat/2.png = {splits}/test/cat/link.png); the accuracy flatters, "
+                    "--mode=inspect lists them")
+
+
+def test_a_run_from_pictures_to_report(splits, tmp_path, small_networks):
+    """With what is left out and what is said: on stderr, in log.txt, skipped.txt, results.json and the report."""
+    (splits / "train" / "cat" / "bomb.png").write_bytes(bomb())
+    (splits / "test" / "dog" / "copy.png").write_bytes((splits / "train" / "dog" / "1.png").read_bytes())
+    given = [f"--dataset=folder:{splits}", "--image_size=16", "--model=resnet8", "--epochs=1", "--batch_size=8",
+             "--mix=cmo", f"--run_dir={tmp_path / 'run'}"]
+    refused = program(*given)
+    assert refused.code == 2 and refused.err.count("\n") == 1 and "cat/bomb.png: not a readable" in refused.err
+    assert not (tmp_path / "run").exists()
+    capped = program(*given, "--bad_images=skip", "--max_bad=0")
+    assert capped.code == 2 and "--max_bad=0: " in capped.err and not (tmp_path / "run").exists()
+    ended = program(*given, "--bad_images=skip", "--max_bad=1")
+    assert ended.code == 0, ended.err
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "warning: 1 bad pictures left out" in log and "test pictures that are training pictures too: 1 (" in log
+    assert "cat/bomb.png" in (tmp_path / "run" / "skipped.txt").read_text()
+    assert "1 pictures could not be read and were left out" in (tmp_path / "run" / "report.md").read_text()

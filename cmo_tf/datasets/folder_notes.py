@@ -1,0 +1,61 @@
+"""What a folder of pictures holds that does not stop a training but should not pass in silence."""
+
+import hashlib
+import os
+from collections import defaultdict
+
+OTHER_KINDS = (".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".ppm", ".raw")
+SHOWN = 3
+
+
+def unread(entries) -> str | None:
+    """A sentence about the folders and the pictures of other kinds among `entries` (os.DirEntry) of class folders,
+    which are not read; None if there are none."""
+    folders = sum(os.path.isdir(entry.path) for entry in entries)
+    other = sum(entry.name.lower().endswith(OTHER_KINDS) for entry in entries)
+    if not folders + other:
+        return None
+    counted = ((folders, "folders"), (other, "pictures of other kinds than JPEG and PNG"))
+    found = ", ".join(f"{what}: {number}" for number, what in counted if number)
+    return f"not read inside class folders are {found}; --mode=inspect names them"
+
+
+def equal_files(train, test) -> str | None:
+    """A sentence about the test pictures that are also training pictures, byte for byte; None if there are none.
+
+    Only files of one size are read. What was scaled or saved anew is found by `--mode=inspect`.
+
+    Args:
+        train, test: paths.
+    """
+    sizes = defaultdict(lambda: ([], []))
+    for which, paths in enumerate((train, test)):
+        for path in paths:
+            sizes[_size(path)][which].append(path)
+    sizes.pop(None, None)
+    pairs = []
+    for first, second in sizes.values():
+        if first and second:
+            known = {_digest(path): path for path in first}
+            pairs += [(known[digest], path) for path in second if (digest := _digest(path)) in known and digest]
+    if not pairs:
+        return None
+    shown = ", ".join(f"{one} = {other}" for one, other in sorted(pairs)[:SHOWN])
+    shown += ", ..." * (len(pairs) > SHOWN)
+    return (f"test pictures that are training pictures too: {len(pairs)} ({shown}); the accuracy flatters, "
+            "--mode=inspect lists them")
+
+
+def _size(path):
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return None  # left out, as a bad picture
+
+
+def _digest(path):
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()
+    except OSError:
+        return b""

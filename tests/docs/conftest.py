@@ -1,0 +1,1 @@
+from run_fixtures import determinism_of_runs  # noqa: F401
