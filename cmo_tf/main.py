@@ -1,21 +1,18 @@
 """Command line: `python -m cmo_tf.main --flagfile flags/NAME.cfg [--flag=value ...]`."""
 
-import contextlib
 import os
-import signal
 import sys
 import tempfile
-import threading
 
 from cmo_tf.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit code: 0 done, 2 bad input, 128 + signal when stopped by one."""
-    from cmo_tf import config as configuration
-    from cmo_tf.serving import flags as modes
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        from cmo_tf import config as configuration
+        from cmo_tf.serving import flags as modes
         config, files, values = configuration.parse(arguments)
         if values.help:
             print(__doc__ + "\n\n" + values.get_help())
@@ -31,12 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(config, files, arguments):
-    with _interrupts_end_it():
-        import_tensorflow()
-        from cmo_tf.serving import MODES
-        from cmo_tf.training import finished, folder, run, signals
-        from cmo_tf.training.evaluate import accuracy_line
-        _check_backend()
+    import_tensorflow()
+    from cmo_tf.serving import MODES
+    from cmo_tf.training import finished, folder, run, signals
+    from cmo_tf.training.evaluate import accuracy_line
+    _check_backend()
     try:
         if config.mode in MODES:
             return MODES[config.mode](config, files, arguments)
@@ -52,20 +48,6 @@ def _run(config, files, arguments):
         return stopped.exit_code
     print(accuracy_line(found["accuracy"]))
     return 0
-
-
-@contextlib.contextmanager
-def _interrupts_end_it():
-    """While TensorFlow is imported SIGINT ends the process at once: a KeyboardInterrupt may be lost in the imports."""
-    caught = signal.getsignal(signal.SIGINT) is signal.default_int_handler and \
-        threading.current_thread() is threading.main_thread()
-    if caught:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        if caught:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def import_tensorflow():
