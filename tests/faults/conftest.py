@@ -1,7 +1,7 @@
 from unittest import mock
 
 import pytest
-from run_fixtures import at_root, determinism_of_runs, no_plots, small_networks  # noqa: F401
+from run_fixtures import at_root, determinism_of_runs, networks, no_plots, small_networks  # noqa: F401
 
 
 @pytest.fixture(scope="package")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from method_runs import TINY, add_small_networks
+from method_runs import TINY
 from program import assert_same_end, history, kill_at, newest, program, stop_at
 
 from cmo_tf import config as configuration
@@ -20,7 +20,7 @@ from cmo_tf.training import build, course, finite
 from cmo_tf.training import data as run_data
 from cmo_tf.training.checkpoint import CheckpointStore
 
-pytestmark = pytest.mark.usefixtures("no_plots")
+pytestmark = pytest.mark.usefixtures("no_plots", "networks")
 RUINED = [*TINY, "--loss=ib", "--ib_start=1", "--ib_alpha=1e30", "--mix=cmo", "--mix_skip_first=0", "--mix_skip_last=0",
           "--probability=1", "--epochs=3", "--eval_every=3", "--checkpoint_every_steps=2"]  # 5 steps an epoch
 RESCUE = ["--on_nan=rollback", "--nan_rate_factor=1e-32"]
@@ -44,14 +44,6 @@ def one_line(ended) -> str:
 
 def went_back(run_dir) -> dict:
     return read_results(str(run_dir))["rollback"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def networks():
-    """Small ones, for the fixtures below too."""
-    with pytest.MonkeyPatch.context() as patch:
-        add_small_networks(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,27 +6,21 @@ import subprocess
 import sys
 
 import pytest
-from method_runs import TINY, add_small_networks
+from method_runs import TINY
 from program import SHORT, assert_same_end, history, newest, program, tree
 
 from cmo_tf.config import parse
+from cmo_tf.datasets import Split
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.results import read_results
+from cmo_tf.training import data as run_data
 from cmo_tf.training import folder
 from cmo_tf.training.timeline import Timeline
 
-pytestmark = pytest.mark.usefixtures("no_plots")
+pytestmark = pytest.mark.usefixtures("no_plots", "networks")
 FLAGS = [*TINY, "--mix=cmo", "--mix_skip_first=1", "--mix_skip_last=1", "--eval_every=4"]  # 5 steps an epoch
 HOLD = ("import filelock, sys, time; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); "
         "time.sleep(60)")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def networks():
-    """Small ones, for the fixtures below too."""
-    with pytest.MonkeyPatch.context() as patch:
-        add_small_networks(patch)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +197,20 @@ def test_other_images_are_refused(tmp_path):
     ended = program(*flags, f"--run_dir={run_dir}")
     assert ended.code == 2 and "--data_dir: the images are not those that" in ended.err
     assert tree(run_dir) == before and newest(run_dir) == 2
+
+
+def test_other_labels_are_other_data(begun, tmp_path, monkeypatch):
+    """The same row numbers of a set in another order, as TFDS and file lists have it."""
+    run_dir = shutil.copytree(begun, tmp_path / "run")
+    load = run_data.load
+
+    def shuffled(config):
+        data = load(config)
+        return dataclasses.replace(data, train=Split(data.train.images, data.train.labels[::-1].copy()))
+
+    before = tree(run_dir)
+    monkeypatch.setattr(run_data, "load", shuffled)
+    ended = program(*FLAGS, "--epochs=6", f"--run_dir={run_dir}")
+    assert ended.code == 2 and "(fingerprint of the labels " in ended.err and "give it the old data" in ended.err
+    after = tree(run_dir)
+    assert {k: v for k, v in after.items() if k != "log.txt"} == {k: v for k, v in before.items() if k != "log.txt"}

@@ -34,3 +34,12 @@ def no_plots():
     with mock.patch.object(run, "write_report", return_value=("report.html", None)), \
             mock.patch.object(run.panel, "write"):
         yield
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """The same for a module's own fixtures."""
+    from method_runs import add_small_networks
+    with pytest.MonkeyPatch.context() as patch:
+        add_small_networks(patch)
+        yield
