@@ -22,6 +22,14 @@ INTERRUPTED = "cmo_tf: interrupted; the same command starts or resumes it\n"
 SIGNALS = ((signal.SIGTERM, 143), (signal.SIGINT, 130))
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """A shell starts jobs in the background with SIGINT ignored, and so were tests that run in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def send(number):
     os.kill(os.getpid(), number)
 
