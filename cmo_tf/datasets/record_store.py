@@ -7,11 +7,10 @@ It is kept beside the records (`cmo_tf_index.npz`), where that folder can be wri
 import mmap
 import os
 import threading
-import zipfile
-import zlib
 
 import numpy as np
 
+from cmo_tf.damage import DAMAGE
 from cmo_tf.datasets.decode import Progress
 from cmo_tf.errors import UserError
 
@@ -71,8 +70,7 @@ class RecordStore:
                     found = [kept[key] for key in ("labels", "offset", "length")]
                     if all(array.shape == (len(self),) and array.dtype == np.int64 for array in found):
                         return found
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError, MemoryError,
-                zlib.error, zipfile.BadZipFile):
+        except DAMAGE:
             pass  # none there, or of other files, or damaged: it is made again
         found = self._scan()
         temporary = f"{path}.{os.getpid()}.npz"

@@ -5,14 +5,13 @@ import io
 import json
 import math
 import os
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cmo_tf import disk
+from cmo_tf.damage import DAMAGE
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation import calibration, metrics
 from cmo_tf.evaluation.metrics import Predictions
@@ -165,6 +164,5 @@ def read_predictions(run_dir) -> Predictions:
             return Predictions(arrays["labels"], arrays["predicted"], arrays["confidence"])
     except FileNotFoundError:
         raise UserError(f"{path}: not there; is this a run folder, and has the run finished?") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError, MemoryError, zlib.error,
-            zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise UserError(f"{path}: cannot be read ({error}); run the same command again to write it anew") from None

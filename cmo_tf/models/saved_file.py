@@ -10,10 +10,10 @@ import json
 import os
 import tempfile
 import zipfile
-import zlib
 
 import keras
 
+from cmo_tf.damage import DAMAGE
 from cmo_tf.errors import UserError
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5", "classes.json"}
@@ -71,8 +71,7 @@ def check(path: str, where: str | None = None) -> None:
         _check_classes(config)
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        # RuntimeError: an encrypted member; RecursionError, which is one: a config nested without end.
+    except DAMAGE as error:
         raise UserError(f"{where}: is no .keras file that is loaded here ({str(error)[:200]})") from None
 
 

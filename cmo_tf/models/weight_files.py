@@ -7,12 +7,12 @@ of a whole model, or `.npz` with a PyTorch state dict. Layers are found by name;
 
 import re
 import zipfile
-import zlib
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
+from cmo_tf.damage import DAMAGE
 from cmo_tf.errors import UserError
 from cmo_tf.models import saved_file
 from cmo_tf.models.torch_weights import load_torch_weights
@@ -76,8 +76,7 @@ def _read(path, where, network):
                 return [Entry(layer.name, layer.get_weights()) for layer in _leaves(saved_file.load(path, where))]
             if names and all(name.endswith(".npy") for name in names):
                 return _from_torch(network, path, where)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, EOFError, MemoryError, zlib.error,
-            zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise UserError(f"{where}: is damaged or of no use here ({' '.join(str(error).split())[:200]})") from None
     raise UserError(f"{where}: is none of .keras, .weights.h5, .h5 and .npz by its content")
 

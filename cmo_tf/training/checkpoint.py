@@ -10,12 +10,11 @@ import json
 import os
 import re
 import shutil
-import zipfile
-import zlib
 
 import numpy as np
 
 from cmo_tf import disk
+from cmo_tf.damage import DAMAGE
 from cmo_tf.errors import UserError
 
 _NAME = re.compile(r"step-(\d{10})$")
@@ -122,7 +121,7 @@ def read(folder: str) -> tuple[dict[str, np.ndarray], dict]:
             arrays = {key: file[key] for key in file.files}
     except OSError as error:
         raise UserError(f"{name}: {os.path.basename(str(error.filename))} is missing or unreadable") from None
-    except (ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error):
+    except DAMAGE:
         raise UserError(f"{name}: its checksums or metadata cannot be read") from None
     if not isinstance(meta, dict) or not isinstance(meta.get("step"), int):
         raise UserError(f"{name}: meta.json names no step")

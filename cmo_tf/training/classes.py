@@ -3,10 +3,10 @@
 import json
 import os
 import zipfile
-import zlib
 from pathlib import Path
 
 from cmo_tf import disk
+from cmo_tf.damage import DAMAGE
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.results import read_results, write_atomically
 
@@ -54,6 +54,6 @@ def read(run_dir: str) -> tuple[str, ...]:
                 if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                     raise ValueError(f"{FILE} in it is no list of names")
                 return tuple(names)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise UserError(f"{path}: cannot be read ({error}); run the same command again to write it anew") from None
     return tuple(row["name"] for row in read_results(run_dir)["per_class"])
