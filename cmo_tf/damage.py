@@ -2,8 +2,9 @@
 
 import lzma
 import struct
+import tokenize
 import zipfile
 import zlib
 
 DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError, MemoryError,
-          ArithmeticError, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+          ArithmeticError, SyntaxError, struct.error, tokenize.TokenError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
