@@ -7,4 +7,5 @@ import zipfile
 import zlib
 
 DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError, MemoryError,
-          ArithmeticError, SyntaxError, struct.error, tokenize.TokenError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+          ArithmeticError, SyntaxError, struct.error, tokenize.TokenError, zlib.error, lzma.LZMAError,
+          zipfile.BadZipFile)

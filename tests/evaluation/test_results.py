@@ -76,7 +76,12 @@ def test_predictions_round_trip_with_equal_bytes(tmp_path):
     assert (tmp_path / "predictions.npz").read_bytes() == first
 
 
-@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:40], lambda b: b[:-30], lambda b: b"not a zip"])
+# An array whose header ends in the middle of Python's syntax, which is what NumPy reads it with.
+CUT_HEADER = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f4', 'fortran\x00".ljust(118)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:40], lambda b: b[:-30], lambda b: b"not a zip",
+                                    lambda b: CUT_HEADER])
 def test_damaged_predictions_name_the_file(tmp_path, damage):
     results.write_predictions(tmp_path, Predictions([1], [1], [0.5]))
     path = tmp_path / "predictions.npz"
