@@ -1,4 +1,4 @@
-"""A data service that has gone: its client would wait for it, silently and for hours, in the middle of a step."""
+"""A data service that has gone: its client waits for it, silently, in the middle of a step."""
 
 import contextlib
 import os
