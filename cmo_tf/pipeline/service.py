@@ -48,13 +48,13 @@ def distributed(addresses: str, make):
     return merged.enumerate().map(counted).prefetch(tf.data.AUTOTUNE)
 
 
-def check_address(address: str) -> tuple[str, int]:
-    """(host, port) of an address at which somebody answers."""
+def check_address(address: str, seconds: float = SECONDS) -> tuple[str, int]:
+    """(host, port) of an address at which somebody answers within some seconds; else a UserError."""
     host, _, port = address.strip().removeprefix("grpc://").rpartition(":")
     if not host or not port.isdigit():
         raise UserError(f"--data_service={address}: host:port is needed, as tools/data_service.py prints it")
     try:
-        socket.create_connection((host, int(port)), SECONDS).close()
+        socket.create_connection((host, int(port)), seconds).close()
     except OSError as error:
         raise UserError(f"--data_service={address}: nobody answers ({error}); start tools/data_service.py") from None
     return host, int(port)

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
-import socket
 import sys
 import threading
+
+from cmo_tf.errors import UserError
+from cmo_tf.pipeline.service import check_address
 
 EVERY, PATIENCE = 5.0, 4  # seconds between two looks; looks in a row without an answer
 
@@ -45,10 +47,9 @@ def _watch(addresses, done, end):
 
 
 def _answers(address):
-    host, _, port = address.strip().removeprefix("grpc://").rpartition(":")
     try:
-        socket.create_connection((host, int(port)), EVERY).close()
-    except OSError:
+        check_address(address, EVERY)
+    except UserError:
         return False
     return True
 

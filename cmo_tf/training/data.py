@@ -39,6 +39,11 @@ class RunData:
         """(height, width) that the network sees."""
         return tuple(self.image_shape[:2])
 
+    @functools.cached_property
+    def labels_fingerprint(self) -> str:
+        """Fingerprint of the labels of the training and validation images, in their order."""
+        return long_tail.fingerprint(self.train.labels, () if self.validation is None else self.validation.labels)
+
 
 def load(config) -> RunData:
     """Reads the set that a Config names and selects its splits."""

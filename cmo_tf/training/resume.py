@@ -2,7 +2,6 @@
 
 import os
 
-from cmo_tf import long_tail
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation import results
 from cmo_tf.methods import METHODS
@@ -28,7 +27,7 @@ def save(run, partial: bool, due: bool) -> None:
             "found": run.found, "steps_per_epoch": run.legs[0].timeline.steps_per_epoch,
             "whole_steps": course.whole_steps(run.whole, len(run.data.train)),
             "stage": run.legs.index(run.leg), "stages": len(stages_of(METHODS[run.whole.method], run.whole)),
-            "split_fingerprint": run.data.fingerprint, "labels": _labels(run.data),
+            "split_fingerprint": run.data.fingerprint, "labels": run.data.labels_fingerprint,
             "resumed_from_steps": run.resumed_from, "flags": run.whole.arguments(), "due_steps": run.due_steps,
             "replicas": run.replicas, "rollback": run.rollback}
     if run.chief:  # the others helped to read what all hold a part of
@@ -58,16 +57,11 @@ def leg_of(run, meta) -> int:
     per_epoch = run.legs[0].timeline.steps_per_epoch
     # The same rows of another set, or of this one in another order, have other labels.
     for what, was, now in (("split", meta["split_fingerprint"], run.data.fingerprint),
-                           ("labels", meta.get("labels"), _labels(run.data))):
+                           ("labels", meta.get("labels"), run.data.labels_fingerprint)):
         if was not in (now, None) or meta["steps_per_epoch"] != per_epoch:
             raise UserError(f"--data_dir: the images are not those that {run.read_dir} was trained on (fingerprint of "
                             f"the {what} {now[:12]}, was {was[:12]}); give it the old data")
     return min(meta["stage"], len(run.legs) - 1)
-
-
-def _labels(data) -> str:
-    """Fingerprint of the labels of the training and validation images, in their order."""
-    return long_tail.fingerprint(data.train.labels, () if data.validation is None else data.validation.labels)
 
 
 def finished(run, checkpoint) -> dict | None:

@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from archives import tar
 from PIL import Image
 from tiny_tfds import load_tool, tiny_arrays
 
@@ -47,16 +47,6 @@ def fashion_files(arrays):
     parts = {"train": "train", "test": "t10k"}
     return {f"{part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte.gz": idx(array.squeeze())
             for split, part in parts.items() for kind, array in zip(("images", "labels"), arrays[split], strict=True)}
-
-
-def tar(files, folder, mode):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:
-        for name, data in files.items():
-            info = tarfile.TarInfo(f"{folder}/{name}")
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 def deb(files):

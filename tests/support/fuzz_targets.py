@@ -5,11 +5,11 @@ import hashlib
 import io
 import json
 import os
-import tarfile
 import zipfile
 
 import numpy as np
 import pytest
+from archives import tar
 from photo_folder import originals
 from PIL import Image
 from program import ROOT
@@ -274,23 +274,13 @@ class Packages(Target):
         idx = gzip.compress(b"\0\0\x08\x01\0\0\0\x02ab", mtime=0)
         parts = {f"{part}-{kind}-idx{n}-ubyte.gz": idx for part in ("train", "t10k")
                  for kind, n in (("images", 3), ("labels", 1))}
-        member = tar(parts, "w:xz")
+        member = tar(parts, "package", "w:xz")
         header = f"{'data.tar.xz':<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(member):<10}`\n"
-        return [tar(files, "w:gz"), tar(files, "w:"), b"!<arch>\n" + header.encode() + member]
+        return [tar(files, "package", "w:gz"), tar(files, "package", "w:"), b"!<arch>\n" + header.encode() + member]
 
     def read(self, folder, path):
         one_of(*(lambda reader=reader: self.tool._decoded(reader, path)
                  for reader in (self.tool.read_cifar10, self.tool.read_fashion_mnist)))
-
-
-def tar(files, mode):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:
-        for name, data in files.items():
-            info = tarfile.TarInfo(f"package/{name}")
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 class Prior(Target):
