@@ -83,9 +83,7 @@ def gains(row, table) -> list[str]:
 
 def mean(ours) -> str:
     """"91.5 ± 1.2": mean and standard deviation of an Estimate."""
-    if ours is None:
-        return ""
-    return f"{ours.mean:.1f}" if ours.sd is None else f"{ours.mean:.1f} ± {ours.sd:.1f}"
+    return "" if ours is None else ours.shown(1)
 
 
 def _markdown(title, note, header, lines, plotted):

@@ -21,9 +21,10 @@ def row_files() -> dict[str, Path]:
     return {method: path for method, (_, _, path) in _plainest().items()}
 
 
-def first_line(path: Path) -> list[str]:
+def first_line(path) -> list[str]:
     """Table, data, method and printed figures of a row file."""
-    return [part.strip() for part in path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ").split("|")]
+    with open(path, encoding="utf-8") as file:
+        return [part.strip() for part in file.readline().lstrip("# ").split("|")]
 
 
 @functools.cache

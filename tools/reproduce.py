@@ -29,7 +29,7 @@ from cmo_tf import flagfile, long_tail  # noqa: E402
 from cmo_tf.errors import UserError  # noqa: E402
 from cmo_tf.evaluation import results  # noqa: E402
 from cmo_tf.evaluation.estimates import estimate as estimate_of  # noqa: E402
-from tools import comparison  # noqa: E402
+from tools import comparison, method_figures  # noqa: E402
 
 COLUMNS = ("all", "many", "medium", "few")
 PER_CLASS = {"cifar10": (10, 5000), "cifar100": (100, 500), "fashion_mnist": (10, 6000)}
@@ -75,8 +75,7 @@ def read_rows(folder: str, extra: list[str], without: str | None = None) -> list
     """
     rows = []
     for path in sorted(glob.glob(os.path.join(folder, "*.cfg"))):
-        with open(path, encoding="utf-8") as file:
-            parts = [p.strip() for p in file.readline().lstrip("# ").split("|")]
+        parts = method_figures.first_line(path)
         if len(parts) < 4:
             raise UserError(f"{path}:1: the first line is '# table | data | method | all=... [many=... ...]'")
         if without and without.lower() in parts[2].lower():

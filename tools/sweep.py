@@ -15,7 +15,6 @@ metrics.csv, results.json: tools/compare_runs.py takes those. TensorBoard on the
 import os
 import shlex
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ sys.path.insert(0, ROOT)
 from cmo_tf import config as configuration  # noqa: E402
 from cmo_tf.errors import UserError  # noqa: E402
 from cmo_tf.evaluation import results  # noqa: E402
+from cmo_tf.evaluation.estimates import estimate  # noqa: E402
 from cmo_tf.training.checkpoint import CheckpointStore  # noqa: E402
 from tools.sweep_rows import Row, grid, parse_seeds, read_queue, times_grid, times_seeds  # noqa: E402
 
@@ -83,10 +83,8 @@ def _means(rows: list[Row], states: list[dict]) -> list[str]:
 
 
 def _mean(values: list[float]) -> str:
-    if not values:
-        return "-"
-    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.2f}{spread}"
+    found = estimate(values)
+    return "-" if found is None else found.shown()
 
 
 def keep(run_dir: str, folder: str) -> None:

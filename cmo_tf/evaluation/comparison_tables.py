@@ -98,8 +98,7 @@ def run_table(comparison: Comparison) -> Table:
 def _mean(found: Estimate | None, signed: bool = False) -> str:
     if found is None:
         return NONE
-    mean = f"{found.mean:+.1f}" if signed else percent(found.mean)
-    return mean if found.sd is None else f"{mean} ± {found.sd:.{1 if signed else 2}f}"
+    return found.shown(1, signed=True) if signed else found.shown()
 
 
 def _interval(found: Estimate | None) -> str:

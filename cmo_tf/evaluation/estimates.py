@@ -15,6 +15,11 @@ class Estimate(NamedTuple):
     half: float | None
     n: int
 
+    def shown(self, digits: int = 2, signed: bool = False) -> str:
+        """"91.50 ± 1.20": mean and, of several values, standard deviation."""
+        mean = f"{self.mean:{'+' if signed else ''}.{digits}f}"
+        return mean if self.sd is None else f"{mean} ± {self.sd:.{digits}f}"
+
 
 def estimate(values: Sequence[float]) -> Estimate | None:
     """Mean, standard deviation (n - 1) and Student's t interval of independent values; None without any."""
