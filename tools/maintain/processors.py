@@ -2,9 +2,9 @@
 
     python -m tools.maintain.processors [PYTEST ARGUMENTS]
 
-oneDNN picks its kernels by the instructions that it finds; ONEDNN_MAX_CPU_ISA hides the newer ones from it. Each setting
-is a pytest run of its own; one that this machine's processor cannot follow is named and left out. Exit code 1 if any
-test failed anywhere.
+oneDNN picks its kernels by the instructions that it finds; ONEDNN_MAX_CPU_ISA hides the newer ones from it. Each
+setting is a pytest run of its own; one that this machine's processor cannot follow is named and left out. Exit code 1
+if any test failed anywhere.
 """
 
 import os
@@ -16,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # What asserts numbers that a network, a loss, an optimiser or a mixer computed; the rest is text, files and flags.
 SENSITIVE = ["tests/augment", "tests/callbacks", "tests/cli/test_calibrate.py", "tests/cli/test_quickstart.py",
-             "tests/cli/test_run.py", "tests/evaluation", "tests/faults/test_checkpoints.py", "tests/faults/test_kills.py",
+             "tests/cli/test_run.py", "tests/evaluation", "tests/faults/test_checkpoints.py",
+             "tests/faults/test_kills.py",
              "tests/faults/test_nan.py", "tests/faults/test_resume.py", "tests/faults/test_signals.py", "tests/losses",
              "tests/methods", "tests/mixing", "tests/models", "tests/pipeline", "tests/test_augment.py",
              "tests/test_long_tail.py", "tests/test_optim.py", "tests/test_sampling.py", "tests/training"]
