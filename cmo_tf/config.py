@@ -10,10 +10,16 @@ from cmo_tf import contradictions, flagfile
 from cmo_tf.datasets import check as check_dataset
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.prior import check as check_test_prior
-from cmo_tf.fields.data import MODES, DataFields
+from cmo_tf.fields.augmentation import AugmentationFields
+from cmo_tf.fields.checkpoints import CheckpointFields
+from cmo_tf.fields.data import DataFields
+from cmo_tf.fields.devices import DeviceFields
+from cmo_tf.fields.evaluation import EvaluationFields
 from cmo_tf.fields.losses import LossFields
 from cmo_tf.fields.methods import MethodFields
 from cmo_tf.fields.mixing import MixingFields
+from cmo_tf.fields.network import NetworkFields
+from cmo_tf.fields.program import MODES, ProgramFields
 from cmo_tf.fields.training import TrainingFields
 from cmo_tf.methods import METHODS
 from cmo_tf.mixing import DEFAULTS as MIXER_DEFAULTS
@@ -21,9 +27,14 @@ from cmo_tf.mixing import DEFAULTS as MIXER_DEFAULTS
 __all__ = ["MODES", "Config", "define", "parse"]
 
 
+# By subject, in the order of `--help`: what most people set comes first.
+SUBJECTS = (ProgramFields, DataFields, NetworkFields, MethodFields, LossFields, MixingFields, TrainingFields,
+            AugmentationFields, EvaluationFields, CheckpointFields, DeviceFields)
+
+
 @dataclasses.dataclass(frozen=True)
-class Config(TrainingFields, MethodFields, LossFields, MixingFields, DataFields):
-    """Every setting of a run. Fields are the flags of the same names, those of `fields.data` first; see `--help`."""
+class Config(*reversed(SUBJECTS)):
+    """Every setting of a run. Fields are the flags of the same names, those of the program first; see `--help`."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -55,7 +66,9 @@ def define(values: flags.FlagValues) -> flags.FlagValues:
         text = meta["help"] + (f" ({', '.join(meta['choices'])})" if meta["choices"] else "")
         kinds[meta["kind"] or type(field.default)](field.name, default, text, flag_values=values)
     flags.DEFINE_string("flagfile", None, "read flags from this file, one --name=value a line", flag_values=values)
-    flags.DEFINE_bool("help", False, "show the flags", short_name="?", flag_values=values)
+    flags.DEFINE_bool("help", False, "show the flags by subject", short_name="?", flag_values=values)
+    flags.DEFINE_bool("helpshort", False, "show the flags that most runs need", flag_values=values)
+    flags.DEFINE_bool("helpfull", False, "show the flags with kind, range and methods", flag_values=values)
     return values
 
 

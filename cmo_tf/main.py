@@ -12,11 +12,11 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         from cmo_tf import config as configuration
+        from cmo_tf import usage
         from cmo_tf.serving import flags as modes
         config, files, values = configuration.parse(arguments)
-        if values.help:
-            print(__doc__ + "\n\n" + values.get_help())
-            return 0
+        if (text := usage.asked(values)) is not None:
+            return usage.show(text)
         modes.check(config, [name for name in vars(config) if values[name].present])
         return _run(config, files, arguments)
     except UserError as error:

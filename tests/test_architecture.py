@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "evaluation": {"long_tail"},
     "flagfile": set(),
 }
-TOP = {"config", "methods", "training", "serving", "main", "__init__", "contradictions", "fields", "inspection"}
+TOP = {"config", "methods", "training", "serving", "main", "__init__", "contradictions", "fields", "inspection",
+       "usage"}
 
 
 def name_of(path):

@@ -1,11 +1,15 @@
 """Flags and Config: every field round-trips, every bad value is one clear line, --help knows every flag."""
 
 import dataclasses
+import re
+import subprocess
+import sys
 import typing
 
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
+from program import ROOT
 
 from cmo_tf import config
 from cmo_tf.config import Config
@@ -192,11 +196,29 @@ def test_parsing_leaves_no_global_flags():
     assert "epochs" not in flags.FLAGS and config.parse([])[0].epochs == 200
 
 
-def test_help_mentions_every_flag(capsys):
+@pytest.mark.parametrize("flag", ["--help", "--helpfull", "-?"])
+def test_help_mentions_every_flag_under_its_subject(flag, capsys):
     from cmo_tf import main
-    assert main.main(["--help"]) == 0
+    assert main.main([flag]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for subject in config.SUBJECTS:
+        heading = text.index(subject.__doc__.rstrip(".") + ":")
+        for name in subject.__annotations__:
+            start = re.search(rf"--(\[no\])?{name}[ =]", text[heading:]).end() + heading
+            assert FIELDS[name].metadata["help"][:30] in text[start:start + 120], name
+    assert "--flagfile=" in text
+
+
+def test_short_help_names_what_most_runs_need(capsys):
+    from cmo_tf import main, usage
+    assert main.main(["--helpshort"]) == 0
     text = capsys.readouterr().out
-    for name, field in FIELDS.items():
-        assert f"--{name}:" in text or f"--[no]{name}:" in text, name
-        assert " ".join(field.metadata["help"].split())[:30] in " ".join(text.split())
-    assert "--flagfile:" in text
+    assert set(re.findall(r"^  --(\w+)", text, re.MULTILINE)) == set(usage.COMMON)
+    assert "--helpfull" in text
+
+
+def test_help_into_a_pipe_that_closes():
+    """`--help | head -1`, as people type it."""
+    command = f"{sys.executable} -m cmo_tf.main --helpfull | head -1"
+    ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0 and ended.stderr == "" and ended.stdout.count("\n") == 1

@@ -1,9 +1,10 @@
-"""Flags: what single methods have of their own."""
+"""Flags: the method, and what single methods have of their own."""
 
 import dataclasses
 
 from cmo_tf.augment import AUGMENTATIONS
 from cmo_tf.fields.flag import flag
+from cmo_tf.methods import METHODS
 
 TWO_STAGE = ("crt", "lws", "las", "mislas")
 SMOTE = ("smote", "borderline_smote")
@@ -12,8 +13,9 @@ SECOND_STAGE = (*TWO_STAGE, "fsa", *SMOTE)
 
 @dataclasses.dataclass(frozen=True)
 class MethodFields:
-    """What single methods have of their own."""
+    """The method, and what single methods have of their own."""
 
+    method: str = flag("plain", "named combination of the other flags", choices=METHODS)
     las_lr_factor: float = flag(0.2, "rate of the classifier by that of the scale in stage 2 of las and mislas",
                                 above=0, methods=("las", "mislas"))
     stage2_epochs: int = flag(None, "length of the second stage; default lws 5, the others 10", kind=int, low=1,
@@ -31,24 +33,25 @@ class MethodFields:
     smote_neighbors: int = flag(5, "neighbours that SMOTE draws one of", low=1, methods=SMOTE)
     borderline_kind: int = flag(1, "Borderline-SMOTE 1 or 2", low=1, high=2, methods=("borderline_smote",))
     borderline_context: int = flag(10, "neighbours that show what is borderline", low=1, methods=("borderline_smote",))
-    tau: float = flag(None, "of tau_norm; default the best of 0 to 2 on the validation split", kind=float, low=0,
-                      methods=("tau_norm",))
+    tau: float = flag(None, "exponent of tau_norm; default the best of 0 to 2 on the validation split", kind=float,
+                      low=0, methods=("tau_norm",))
     tde_heads: int = flag(2, "parts that the head of causal_norm cuts the features into", low=1,
                           methods=("causal_norm",))
     tde_tau: float = flag(16.0, "scale of causal_norm's cosines", above=0, methods=("causal_norm",))
-    tde_gamma: float = flag(1 / 32, "added to the norms of causal_norm's weights", low=0, methods=("causal_norm",))
+    tde_gamma: float = flag(1 / 32, "number added to the norms of causal_norm's weights", low=0,
+                            methods=("causal_norm",))
     tde_alpha: float = flag(1.5, "strength of causal_norm's subtraction at inference: 1 CIFAR-10, 3 ImageNet-LT",
                             low=0, methods=("causal_norm",))
     tde_follow_lr: bool = flag(False, "tie causal_norm's moving mean to the rate, as its code does on sets other than "
                                "CIFAR", methods=("causal_norm",))
     paco_alpha: float = flag(0.01, "weight of PaCo's positives other than the class centre; 0.05 for large sets", low=0)
-    paco_temperature: float = flag(0.05, "of PaCo's contrast; 0.2 for large sets", above=0)
+    paco_temperature: float = flag(0.05, "temperature of PaCo's contrast; 0.2 for large sets", above=0)
     paco_beta: float = flag(1.0, "weight of PaCo's class centre", above=0)
     paco_supt: float = flag(1.0, "temperature of PaCo's class centres", above=0)
     paco_dim: int = flag(32, "size of PaCo's projections; 128 for large sets", low=1, methods=("paco",))
     paco_queue: int = flag(1024, "keys that PaCo keeps, a multiple of the batch; 8192 for large sets", low=1,
                            methods=("paco",))
-    paco_momentum: float = flag(0.999, "of PaCo's key encoder", low=0, high=1, methods=("paco",))
+    paco_momentum: float = flag(0.999, "momentum of PaCo's key encoder", low=0, high=1, methods=("paco",))
     augment2: str = flag(None, "augmentation of PaCo's second view; default that of the first", kind=str,
                          choices=AUGMENTATIONS, methods=("paco",))
     experts: int = flag(3, "experts of ride", low=2, high=64, methods=("ride",))
@@ -64,4 +67,4 @@ class MethodFields:
                            methods=("ride",))
     router_pos_weight: float = flag(100.0, "weight of images that the next expert helps", above=0)
     distill_from: str = flag(None, "run folder whose network ride also learns from", kind=str, methods=("ride",))
-    distill_temperature: float = flag(1.5, "of --distill_from", above=0)
+    distill_temperature: float = flag(1.5, "temperature of --distill_from", above=0)
