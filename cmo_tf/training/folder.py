@@ -15,7 +15,8 @@ from cmo_tf.methods import METHODS
 from cmo_tf.training import classes
 from cmo_tf.training.timeline import Timeline
 
-# Flags that may differ on resuming: they change neither what is trained nor what finished steps were.
+# Flags that may differ on resuming: they change neither what is trained nor what finished steps were. None of them
+# changes a bit of the weights; eval_batch_size alone changes the rounding of what is evaluated.
 FREE = {"max_steps", "data_dir", "download", "cache", "eval_batch_size", "checkpoint_every", "checkpoint_every_steps",
         "early_stop", "max_bad", "num_devices", "on_nan"}
 

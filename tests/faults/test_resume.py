@@ -5,9 +5,10 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from method_runs import TINY
-from program import SHORT, assert_same_end, history, newest, program, tree
+from program import SHORT, assert_same_end, assert_same_weights, history, newest, program, tree
 
 from cmo_tf.config import parse
 from cmo_tf.datasets import Split
@@ -69,17 +70,35 @@ def test_two_runs_do_not_share_a_folder(begun, tmp_path):
     folder.close_run(str(run_dir), folder.open_run(str(run_dir)))
 
 
-def test_more_or_fewer_epochs_and_flags_that_change_no_step(begun, tmp_path):
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, no_plots, networks):
+    """The run that `begun` becomes with four epochs, in one go. Nothing may change it."""
+    run_dir = tmp_path_factory.mktemp("undisturbed") / "run"
+    ended = program(*FLAGS, "--epochs=4", f"--run_dir={run_dir}")
+    assert ended.code == 0, ended.err
+    return run_dir
+
+
+def test_more_or_fewer_epochs_and_flags_that_change_no_step(begun, undisturbed, tmp_path):
     """Four epochs instead of six, other places for data, other checkpoints, no longer stopping: as in one go."""
-    run_dir, whole = shutil.copytree(begun, tmp_path / "run"), tmp_path / "whole"
-    others = ["--data_dir=elsewhere", "--nodownload", "--cache=eval", "--eval_batch_size=77", "--checkpoint_every=3",
-              "--checkpoint_every_steps=4", "--max_bad=0.2", "--num_devices=0", "--on_nan=rollback",
-              "--nan_rate_factor=0.5"]
-    for flags in ([*others, f"--run_dir={run_dir}"], [f"--run_dir={whole}"]):
-        ended = program(*FLAGS, "--epochs=4", *flags)
-        assert ended.code == 0, ended.err
+    run_dir = shutil.copytree(begun, tmp_path / "run")
+    ended = program(*FLAGS, "--epochs=4", "--data_dir=elsewhere", "--nodownload", "--cache=eval",
+                    "--checkpoint_every=3", "--checkpoint_every_steps=4", "--max_bad=0.2", "--num_devices=0",
+                    "--on_nan=rollback", "--nan_rate_factor=0.5", f"--run_dir={run_dir}")
+    assert ended.code == 0, ended.err
     assert read_results(str(run_dir))["resumed_from_steps"] == [7]
-    assert_same_end(run_dir, whole)
+    assert_same_end(run_dir, undisturbed)
+
+
+def test_another_evaluation_batch_changes_no_weight_and_no_more_than_rounding(begun, undisturbed, tmp_path):
+    """Kernels go by the size of a batch, so that logits of the same image round differently."""
+    run_dir = shutil.copytree(begun, tmp_path / "run")
+    ended = program(*FLAGS, "--epochs=4", "--eval_batch_size=7", f"--run_dir={run_dir}")
+    assert ended.code == 0, ended.err
+    assert_same_weights(run_dir, undisturbed)
+    with np.load(undisturbed / "predictions.npz") as one_go, np.load(run_dir / "predictions.npz") as resumed:
+        np.testing.assert_array_equal(resumed["labels"], one_go["labels"])
+        np.testing.assert_allclose(resumed["confidence"], one_go["confidence"], atol=1e-5)
 
 
 @pytest.fixture
