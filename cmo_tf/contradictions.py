@@ -1,6 +1,8 @@
 """Flags that do not go together, a line each."""
 
 from cmo_tf.methods import METHODS
+from cmo_tf.models.applications import PREFIX
+from cmo_tf.models.pretrained import FILES, IMAGENET
 
 # Methods of more than one stage that begin with ordinary training of --model.
 ORDINARY_FIRST = ("crt", "lws", "tau_norm", "las", "mislas", "fsa", "smote", "borderline_smote")
@@ -38,7 +40,7 @@ def devices(config) -> list[str]:
 
 def training(config) -> list[str]:
     """Of fine-tuning, early stopping and methods."""
-    stages = METHODS[config.method].stages is not None
+    stages, imagenet = METHODS[config.method].stages is not None, config.init_weights == IMAGENET
     checks = (
         (config.early_stop and not config.val_fraction, f"--early_stop={config.early_stop}: looks at validation "
          "images; add --val_fraction=0.1"),
@@ -57,6 +59,12 @@ def training(config) -> list[str]:
          "come from a file; add --init_weights=FILE"),
         (config.init_weights and stages and config.method not in ORDINARY_FIRST,
          f"--init_weights: --method={config.method} makes its own network; leave it out"),
+        (imagenet and config.model not in FILES and not config.model.startswith(PREFIX),
+         f"--init_weights={IMAGENET}: there are none for --model={config.model}; take one of {', '.join(FILES)}, "
+         f"{PREFIX}NAME"),
+        (imagenet and config.model.startswith(PREFIX) and not config.download,
+         f"--nodownload: --init_weights={IMAGENET} of --model={config.model} is fetched by Keras; leave one of them "
+         f"out, or take --model={min(FILES)}, whose weights are a package"),
         (config.init_weights and config.init_from, "--init_weights: --init_from gives the network already; leave one "
          "of them out"),
     )

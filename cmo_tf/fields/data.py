@@ -20,7 +20,8 @@ class DataFields:
     val_fraction: float = flag(0.0, "validation images in parts of the training split", low=0, high=0.5)
     profile: str = flag("exp", "shape of the long tail", choices=("exp", "step"))
     split_seed: int = flag(0, "seed of the long-tailed split (0: the published one)", low=0, high=2**32 - 1)
-    download: bool = flag(True, "download small sets that are missing (big ones never by themselves)")
+    download: bool = flag(True, "download small sets that are missing (big ones never by themselves), and Keras' own "
+                          "weights for --init_weights=imagenet")
     data_format: str = flag("auto", f"what {' and '.join(BIG)} are read from: files with the published lists, records "
                             "of TensorFlow Datasets, or (auto) what is in --data_dir", choices=DATA_FORMATS)
     cache: str = flag("none", "what of a set read from files or records is kept in memory: encoded pictures (for slow "

@@ -29,6 +29,8 @@ MODELS = Networks(
         "wide_resnet50_2": "cmo_tf.models.resnet:wide_resnet50_2",
         "resnext50_32x4d": "cmo_tf.models.resnet:resnext50_32x4d",
         "resnet50_4096": "cmo_tf.models.bbn:resnet50_4096",
+        "efficientnet_lite0": "cmo_tf.models.efficientnet_lite:lite0",
+        "efficientnet_lite2": "cmo_tf.models.efficientnet_lite:lite2",
     },
     flag="model",
 )
@@ -52,6 +54,12 @@ EXPERT_MODELS = Registry(
     flag="model",
 )
 
+# Networks that were trained on pixels of a rule of their own -> the layer that makes them of raw ones.
+PREPROCESS = Registry("network", {
+    "efficientnet_lite0": "cmo_tf.models.efficientnet_lite:preprocess",
+    "efficientnet_lite2": "cmo_tf.models.efficientnet_lite:preprocess",
+})
+
 _LAZY = Registry(
     "name",
     {
@@ -62,16 +70,19 @@ _LAZY = Registry(
 
 
 def create(name: str, num_classes: int, input_shape: tuple[int, int, int] = (32, 32, 3), head: str = "linear",
-           features: bool = False, head_bias: float | None = None, **options: object) -> Model:
+           features: bool = False, head_bias: float | None = None, weights: str | None = None,
+           **options: object) -> Model:
     """Builds a network from normalised images to logits.
 
     Args:
         name: an entry of `MODELS`, or keras:NAME.
-        num_classes: C.
+        num_classes: C; 0 for the pooled features without a classifier, where the network has ImageNet weights.
         input_shape: (height, width, channels) of one image.
         head: "linear" (logits) or "normed" (cosines in [-1, 1], unscaled: the scale is the loss's).
         features: True for a network that returns {"logits", "features"}, for losses that need both.
         head_bias: initial value of all biases of the linear head, or None for its own random ones.
+        weights: None, or "imagenet" for a trunk that was trained on ImageNet: efficientnet_lite0 and _lite2 (packages
+            of the extra `pretrained`) and keras:NAME (fetched by Keras). `preprocess` has the pixels that it wants.
         options: what the network takes beside; all take `seed`, an int for repeatable initial weights
             (None: drawn from the global seed of `keras.utils.set_random_seed`).
 
@@ -88,8 +99,10 @@ def create(name: str, num_classes: int, input_shape: tuple[int, int, int] = (32,
         (None, 10)
     """
     _check_backend()
+    if weights is not None:
+        options["weights"] = check_weights(name, weights)
     network = MODELS[name](num_classes=num_classes, input_shape=input_shape, head=head, **options)
-    if head_bias is not None:
+    if head_bias is not None and num_classes:
         _fill_bias(network.layers[-1], head_bias)
     return _with_features(network) if features else network
 
@@ -103,9 +116,21 @@ def _check_backend() -> None:
                         "your own with the layers and losses of cmo_tf")
 
 
+def check_weights(name: str, weights: str) -> str:
+    """Returns `weights` if there are such for the network `name`; otherwise a UserError."""
+    from cmo_tf.models.pretrained import FILES, IMAGENET
+    if weights != IMAGENET:
+        raise UserError(f"weights={weights!r}: there are None and {IMAGENET!r}")
+    if name not in FILES and not name.startswith(PREFIX):
+        raise UserError(f"weights={weights!r}: there are none of {name}; take {', '.join(FILES)} or {PREFIX}NAME")
+    return weights
+
+
 def preprocess(name: str) -> Model | None:
     """The layer from raw pixels 0..255 to what the network of `create(name)` takes, for those that were trained with
-    constants of their own (keras:NAME); None for networks that take pixels normalised by the set's constants."""
+    constants of their own (efficientnet_lite0, keras:NAME); None for those that take pixels normalised by the set's."""
+    if name in PREPROCESS:
+        return PREPROCESS[name]()
     if not name.startswith(PREFIX):
         return None
     from cmo_tf.models import backbones

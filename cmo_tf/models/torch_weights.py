@@ -13,6 +13,7 @@ from cmo_tf.types import ArrayLike
 # Layer class -> torch parameter -> (Keras variable, transposition of the torch array into Keras' order).
 RULES = {
     keras.layers.Conv2D: {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
+    keras.layers.DepthwiseConv2D: {"weight": ("kernel", (2, 3, 0, 1)), "bias": ("bias", (0,))},
     keras.layers.Dense: {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))},
     NormedLinear: {"weight": ("kernel", (0, 1))},
     CausalNorm: {"weight": ("kernel", (1, 0))},

@@ -15,6 +15,7 @@ from cmo_tf.errors import UserError
 from cmo_tf.evaluation.prior import logit_offset
 from cmo_tf.losses import LOSSES
 from cmo_tf.mixing import MIXERS
+from cmo_tf.models.pretrained import IMAGENET
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import service, train_stream
 from cmo_tf.samplers import BALANCED
@@ -74,9 +75,11 @@ def network(config, data, objective):
     """A new network for a loss; its initial weights follow from `--seed` and `--init_weights` alone."""
     if objective.method:
         raise UserError(f"--loss={config.loss}: needs the network of --method={objective.method}; write that instead")
+    imagenet = config.init_weights == IMAGENET
     made = models.create(config.model, data.num_classes, data.image_shape, head=objective.head, seed=config.seed,
-                         features=objective.needs_features, head_bias=objective.head_bias(data.num_classes))
-    if config.init_weights:
+                         features=objective.needs_features, head_bias=objective.head_bias(data.num_classes),
+                         weights=IMAGENET if imagenet else None)
+    if config.init_weights and not imagenet:
         from cmo_tf.models import weight_files
         weight_files.load(made, config.init_weights)
     return made
