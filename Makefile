@@ -6,6 +6,9 @@ RUN_DIR ?= runs/quickstart-s0
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	>/dev/null 2>&1 && echo $$python && break; done)
+# Processes of the tests, about 2 GB each; a file's tests stay together.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PARALLEL := -n $(JOBS) --maxprocesses=4 --dist=loadfile
 PIP := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
@@ -18,8 +21,8 @@ run: $(VENV)/.installed ## quickstart: train on the digits, write a report
 	$(VENV)/bin/python -m cmo_tf.main --flagfile=flags/quickstart.cfg --run_dir=$(RUN_DIR)
 	@echo "report: $(abspath $(RUN_DIR))/report.html"
 
-test: lint ## ruff and all fast tests
-	$(VENV)/bin/python -m pytest
+test: lint ## ruff, types and all fast tests, on all cores (make JOBS=1 test: on one)
+	$(VENV)/bin/python -m pytest $(PARALLEL) --durations=20
 
 slow: $(VENV)/.installed-export $(VENV)/.installed-docs $(VENV)/.installed-backends ## the tests that take minutes; some need a browser (apt install chromium)
 	$(VENV)/bin/python -m pytest -m slow

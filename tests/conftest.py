@@ -1,7 +1,10 @@
 """Set-up of the whole suite: quiet TensorFlow, two logical CPU devices, helpers on the path, shared fixtures."""
 
+import gc
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,22 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 TESTS = Path(__file__).resolve().parent
 sys.path.insert(0, str(TESTS / "support"))
+
+
+def pytest_configure(config):
+    """All temporary files of the tests, their processes and TensorFlow lie in a folder that goes when all passed."""
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist has its parent's
+        return
+    config.temporary = tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="cmo-tf-tests-")
+
+
+def pytest_sessionfinish(session, exitstatus):
+    session.config.all_passed = exitstatus == 0
+
+
+def pytest_unconfigure(config):
+    if getattr(config, "all_passed", False) and hasattr(config, "temporary"):
+        shutil.rmtree(config.temporary, ignore_errors=True)
 
 
 def pytest_sessionstart(session):
@@ -31,6 +50,15 @@ def collective_keys():
     distribute.MirroredStrategy._collective_key_base += 100_000
     yield
     distribute.MirroredStrategy._collective_key_base += 100_000  # fixtures of the next module come before its tests
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_process():
+    """Graphs and networks of a module go with it."""
+    yield
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,14 @@
 """The files of flags/: each trains, and says what to expect."""
 
-import dataclasses
 import json
 import re
 
 import numpy as np
 import pytest
 from program import ROOT
-from row_steps import two_steps
+from row_steps import combination, two_steps
 
 from cmo_tf import config
-from cmo_tf.methods import METHODS
 
 FILES = sorted((ROOT / "flags").glob("*.cfg"))
 ROWS = [f for f in FILES if "_" in f.stem and not f.stem.endswith("_recipe")]
@@ -21,26 +19,21 @@ TABLE = [f"{dataset}lt_{name}" for dataset in ("cifar10", "cifar100") for name i
 SETTINGS = {f.stem: config.parse([f"--flagfile={f}"])[0] for f in FILES}
 
 
-@pytest.fixture(scope="module")
-def stepped():
-    """Config -> what two steps of it gave: files that say the same step once."""
-    return {}
+# Combination of choices -> the first file that has it.
+COMBINATIONS = {combination(settings): stem for stem, settings in reversed(SETTINGS.items())}
 
 
-def slow_on_large_sets(path):
+def slow_on_large_sets(stem):
     """Recipes for large pictures take long to trace; of each set the plain one is in the fast suite."""
-    large = SETTINGS[path.stem].dataset in ("imagenet_lt", "inaturalist2018")
-    slow = large and path.stem not in ("imagenet_lt_recipe", "inat2018_recipe")
-    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if slow else [])
+    large = SETTINGS[stem].dataset in ("imagenet_lt", "inaturalist2018")
+    slow = large and stem not in ("imagenet_lt_recipe", "inat2018_recipe")
+    return pytest.param(stem, marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.mark.parametrize("path", [slow_on_large_sets(path) for path in FILES])
-def test_every_file_takes_two_steps(path, tiny_flags, stepped):
-    settings, _, _ = config.parse([f"--flagfile={path}", *tiny_flags(SETTINGS[path.stem].dataset)])
-    key = settings if METHODS[settings.method].stages else dataclasses.replace(settings, method="plain")
-    if key not in stepped:
-        stepped[key] = two_steps(settings)
-    losses, moved = stepped[key]
+@pytest.mark.parametrize("stem", [slow_on_large_sets(stem) for stem in sorted(COMBINATIONS.values())])
+def test_every_combination_of_choices_takes_two_steps(stem, tiny_flags):
+    settings, _, _ = config.parse([f"--flagfile={ROOT / 'flags' / stem}.cfg", *tiny_flags(SETTINGS[stem].dataset)])
+    losses, moved = two_steps(settings)
     assert np.isfinite(losses).all() and min(losses) > 0
     # A branch of BBN rests where its share is 0.
     assert len(moved) > 50 and (min(moved) > 0 or settings.method == "bbn" and np.mean([m > 0 for m in moved]) > 0.9)

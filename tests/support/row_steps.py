@@ -1,5 +1,6 @@
 """Two real optimisation steps of a Config, in this process: what a test of a flag file needs."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -12,6 +13,19 @@ def images(**flags):
     """The data of a Config that has these flags, read once."""
     from cmo_tf.training import data
     return data.load(config.Config(download=False, **flags))
+
+
+def combination(settings):
+    """What decides which code a step runs: every choice and switch of a Config, and the kind of its set. A method that
+    has no stages of its own is the flags it stands for."""
+    from cmo_tf.datasets import BIG
+    from cmo_tf.methods import METHODS
+    chosen = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)
+              if f.name not in ("dataset", "mode", "data_format", "download")
+              and (f.metadata["choices"] or isinstance(getattr(settings, f.name), bool))}
+    if not METHODS[settings.method].stages:
+        chosen["method"] = "plain"
+    return settings.dataset in BIG, *sorted(chosen.items(), key=str)
 
 
 def two_steps(settings):
