@@ -52,7 +52,7 @@ def test_floats_and_odd_channels_are_handled_or_refused(name):
                 applied(policy, batch)
 
 
-@pytest.mark.parametrize("name", ["long", "jitter_minority", "cutout"])
+@pytest.mark.parametrize("name", [pytest.param("long", marks=pytest.mark.slow), "jitter_minority", "cutout"])
 def test_in_the_training_stream(name):
     """Inside the traced map of the stream, with labels handed over: the same rows for one of two workers, restarted."""
     def stream(**options):
@@ -126,6 +126,7 @@ def test_options_go_where_they_mean_something():
         create("blur_minority")
 
 
+@pytest.mark.slow
 def test_throughput(capsys):
     """Printed, not asserted: the machine is shared."""
     batch = tf.constant(noise(128, 32))

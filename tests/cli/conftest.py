@@ -1,5 +1,5 @@
 import pytest
-from run_fixtures import at_root, determinism_of_runs  # noqa: F401
+from run_fixtures import at_root, determinism_of_runs, networks  # noqa: F401
 
 
 @pytest.fixture(scope="package")

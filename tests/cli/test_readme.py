@@ -15,7 +15,8 @@ from cmo_tf import config
 
 DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
 PAGES = ["README.md", "BUILD.md", *DOCS]
-SHORTER = ["--max_steps=2", "--batch_size=8", "--model=resnet20"]
+SHORTER = ["--max_steps=2", "--batch_size=8", "--model=resnet8"]
+pytestmark = pytest.mark.usefixtures("networks")
 PROGRAM = ".venv/bin/python -m cmo_tf.main "
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
@@ -73,7 +74,7 @@ def shortened(arguments) -> list[str]:
     """Flags that bring a run down to seconds; none where a run that is there says them."""
     text = " ".join(arguments)
     if "suggested.cfg" in text:
-        return ["--max_steps=2", "--image_size=32", "--model=resnet20"]
+        return ["--max_steps=2", "--image_size=32", "--model=resnet8"]
     if "--mode=" in text or "/flags.cfg" in text:
         return []
     # Two replicas and colour jitter take a minute to trace, and have tests of their own.
