@@ -12,10 +12,10 @@ PARALLEL := -n $(JOBS) --maxprocesses=4 --dist=loadfile
 PIP := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow faults lint docs clean
+.PHONY: help run test test-processors mutants slow faults lint docs clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
 
 run: $(VENV)/.installed ## quickstart: train on the digits, write a report
 	$(VENV)/bin/python -m cmo_tf.main --flagfile=flags/quickstart.cfg --run_dir=$(RUN_DIR)
@@ -29,6 +29,12 @@ slow: $(VENV)/.installed-export $(VENV)/.installed-docs $(VENV)/.installed-backe
 
 faults: $(VENV)/.installed-dev ## the long tests of tests/faults: kills, full disks, fuzzing
 	$(VENV)/bin/python -m pytest -m faults tests/faults
+
+test-processors: $(VENV)/.installed-dev ## the tests of numbers, as seven other processors and settings would run them
+	$(VENV)/bin/python -m tools.maintain.processors $(PARALLEL)
+
+mutants: $(VENV)/.installed-dev ## plant 240 faults, one at a time, and count those that the tests notice (an hour)
+	$(VENV)/bin/python -m tools.maintain.mutants --jobs=$(JOBS)
 
 lint: $(VENV)/.installed-dev ## ruff, and types of the public names
 	$(VENV)/bin/python -m ruff check .

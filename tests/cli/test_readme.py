@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from program import ROOT, program
+from run_fixtures import without_plots
 from tiny_tfds import crops, load_tool
 
 from cmo_tf import config
@@ -19,7 +20,7 @@ SHORTER = ["--max_steps=2", "--batch_size=8", "--model=resnet8"]
 pytestmark = pytest.mark.usefixtures("networks")
 PROGRAM = ".venv/bin/python -m cmo_tf.main "
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 
 
 def blocks(page, language) -> list[str]:
@@ -61,7 +62,8 @@ def test_command(command, place, monkeypatch, tiny):
     elif command.startswith("make "):
         assert set(command.split()[1:]) <= TARGETS
     elif command.startswith(PROGRAM):
-        run_program(shlex.split(command.removeprefix(PROGRAM)), tiny)
+        with without_plots():
+            run_program(shlex.split(command.removeprefix(PROGRAM)), tiny)
     elif command.startswith(".venv/bin/python -m pytest "):
         assert all((ROOT / part).exists() for part in command.split()[3:])
     elif command.startswith(".venv/bin/python tools/"):

@@ -1,7 +1,5 @@
-from unittest import mock
-
 import pytest
-from run_fixtures import at_root, determinism_of_runs, networks, no_plots, small_networks  # noqa: F401
+from run_fixtures import at_root, determinism_of_runs, networks, no_plots, small_networks, without_plots  # noqa: F401
 
 
 @pytest.fixture(scope="package")
@@ -9,12 +7,8 @@ def whole(tmp_path_factory):
     """Folder of the uninterrupted run of fault_runs.SMALL. Nothing may change it."""
     from fault_runs import small
     from method_runs import add_small_networks
-
-    from cmo_tf.training import run
     run_dir = tmp_path_factory.mktemp("small") / "whole"
-    with pytest.MonkeyPatch.context() as patch, \
-            mock.patch.object(run, "write_report", return_value=("report.html", None)), \
-            mock.patch.object(run.panel, "write"):
+    with pytest.MonkeyPatch.context() as patch, without_plots():
         add_small_networks(patch)
         ended = small(run_dir)
     assert ended.code == 0, ended.err

@@ -287,6 +287,7 @@ def test_the_saved_model_exits_early(routed):
     np.testing.assert_allclose(logits, dense["logits"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_killed_in_the_router_it_ends_the_same(routed, tmp_path):
     """Also the experts are those of stage 1: the router trains alone."""
     parts = tmp_path / "parts"

@@ -1,5 +1,6 @@
 """Fixtures of the directories whose tests run the program: a conftest.py imports those that it wants."""
 
+import contextlib
 from unittest import mock
 
 import pytest
@@ -27,12 +28,19 @@ def small_networks(monkeypatch):
     add_small_networks(monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def no_plots():
+@contextlib.contextmanager
+def without_plots():
     """They take longer than small runs."""
     from cmo_tf.training import run
     with mock.patch.object(run, "write_report", return_value=("report.html", None)), \
             mock.patch.object(run.panel, "write"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def no_plots():
+    """The same for all tests of a module."""
+    with without_plots():
         yield
 
 

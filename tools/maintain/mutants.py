@@ -114,7 +114,7 @@ def face(mutation: Mutation, tests: list[str], places: SimpleQueue) -> str:
 
 def report(outcomes) -> str:
     """Shares by subject, and the survivors with what was changed."""
-    counts = collections.Counter((m.path.split("/")[1].removesuffix(".py"), outcome) for m, outcome in outcomes)
+    counts = collections.Counter((m.path.removeprefix("cmo_tf/").split("/")[0], outcome) for m, outcome in outcomes)
     subjects = sorted({subject for subject, _ in counts})
     rows = [f"| {s} | {sum(counts[s, o] for o in ('killed', 'survived', 'untested'))} | {counts[s, 'killed']} |"
             for s in subjects]
