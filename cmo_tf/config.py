@@ -67,6 +67,7 @@ def define(values: flags.FlagValues) -> flags.FlagValues:
         kinds[meta["kind"] or type(field.default)](field.name, default, text, flag_values=values)
     flags.DEFINE_string("flagfile", None, "read flags from this file, one --name=value a line", flag_values=values)
     flags.DEFINE_bool("help", False, "show the flags by subject", short_name="?", flag_values=values)
+    flags.DEFINE_bool("show_flags", False, "show the flags that the command comes to, and end", flag_values=values)
     flags.DEFINE_bool("helpshort", False, "show the flags that most runs need", flag_values=values)
     flags.DEFINE_bool("helpfull", False, "show the flags with kind, range and methods", flag_values=values)
     return values

@@ -1,6 +1,7 @@
 """The one exception that is the user's to mend: one line on stderr, exit code 2, no traceback."""
 
 import re
+from collections.abc import Iterable
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -13,6 +14,12 @@ class UserError(Exception):
 
     exit_code = 2
 
-    def __init__(self, message: str):
+    def __init__(self, message: str, listing: Iterable[str] = ()):
+        """`listing`: what there is to choose from, a line each, which the program prints below the message."""
         # Names of files may hold what a terminal obeys.
-        super().__init__(_CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", " ".join(str(message).split())))
+        super().__init__(_harmless(" ".join(str(message).split())))
+        self.listing = [_harmless(line) for line in listing]
+
+
+def _harmless(text):
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -7,6 +7,7 @@ included file lies beside the including one, recursion is refused, and every com
 import os
 import re
 
+from cmo_tf import flagtable
 from cmo_tf.errors import UserError
 
 # No flag file of a run comes near these; what does is no flag file, or one made to fill the memory.
@@ -56,20 +57,29 @@ def expand(arguments: list[str], base: str = ".") -> tuple[list[str], list[str]]
             if not rest:
                 raise UserError("--flagfile: the file is missing; write --flagfile=flags/quickstart.cfg")
             value = rest.pop(0)
-        files.append(os.path.join(base, value))
-        flat += read(os.path.join(base, value))
+        files.append(os.path.normpath(os.path.join(base, value)))
+        flat += read(files[-1])
     return flat, files
 
 
+def table(path: str) -> list[flagtable.Row]:
+    """The rows of a table of flags, in its order; none for a plain flag file."""
+    return list(flagtable.parse(path, _lines(path))[1].values())
+
+
 def read(path: str, including: tuple[str, ...] = ()) -> list[str]:
-    """The flags of one file, those of the files it includes in their place."""
+    """The flags of one file, or of one row of a table (`FILE:ROW`), those of the files it includes in their place."""
     real = os.path.realpath(path)
     if real in including:
         raise UserError(f"--flagfile={path}: includes itself by way of {' -> '.join(map(os.path.basename, including))}")
     if len(including) == DEEPEST:
         raise UserError(f"--flagfile={path}: is the {DEEPEST + 1}th file included in one another; write fewer")
+    path, row = flagtable.split(path)
+    lines, rows = flagtable.parse(path, _lines(path))
+    if rows or row:
+        lines = [*lines, *flagtable.choose(path, row, rows).lines]
     flags = []
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in lines:
         line = line.strip()
         if not line or line.startswith(("#", "//")):
             continue

@@ -17,10 +17,12 @@ def main(arguments: list[str] | None = None) -> int:
         config, files, values = configuration.parse(arguments)
         if (text := usage.asked(values)) is not None:
             return usage.show(text)
+        if values.show_flags:
+            return usage.show("\n".join(config.arguments()) + "\n")
         modes.check(config, [name for name in vars(config) if values[name].present])
         return _run(config, files, arguments)
     except UserError as error:
-        print(f"cmo_tf: {error}", file=sys.stderr)
+        print(f"cmo_tf: {error}", *error.listing, sep="\n", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:  # not while training, which saves: see training.signals
         print("cmo_tf: interrupted; the same command starts or resumes it", file=sys.stderr)

@@ -36,6 +36,8 @@ def pytest_unconfigure(config):
 
 def pytest_sessionstart(session):
     """Two logical CPU devices, for tests of tf.distribute. TensorFlow takes them only before it first computes."""
+    from cmo_tf.main import import_tensorflow
+    import_tensorflow()  # quietly
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "augment": set(), "pipeline": {"sampling", "samplers", "augment", "mixing.boxes", "long_tail"},
     "mixing": set(), "losses": set(), "models": set(), "optim": set(), "callbacks": set(),
     "evaluation": {"long_tail"},
-    "flagfile": set(),
+    "flagtable": set(), "flagfile": {"flagtable"},
 }
 TOP = {"config", "methods", "training", "serving", "main", "__init__", "contradictions", "fields", "inspection",
        "usage"}

@@ -19,7 +19,7 @@ DRAWN = {"p": "the training set P", "q": "Q", "permuted": "other rows of the bat
 
 def methods() -> list[str]:
     """`--method`: paper, what it stands for, flags of its own, where it is written, figures."""
-    printed, rows = method_figures.printed(), _row_files()
+    printed, rows = method_figures.printed(), method_figures.row_files()
     lines = []
     for name, method in METHODS.items():
         figures = [f"{label} {found}" for data, label in (("digits", "digits"), ("cifar10lt", "CIFAR-10-LT"))
@@ -31,7 +31,7 @@ def methods() -> list[str]:
             "flags of its own": "; ".join(map(_flag, own)),
             "written in": _link(method_place(name, method)),
             "checked against": method.checked,
-            "row file": f"`{rows[name]}`" if name in rows else "",
+            "row": f"`{rows[name]}`" if name in rows else "",
             "printed, all classes": printed.get(name, ""),
             "measured here, all classes": ", ".join(figures),
         })
@@ -115,10 +115,6 @@ def _link(place: str) -> str:
     path = place.partition(":")[0].replace(".", "/") + ".py"
     return f"[{path}](../{path})"
 
-
-def _row_files() -> dict[str, str]:
-    """Method -> its plainest row file, as the printed figure's."""
-    return {name: str(path.relative_to(ROOT)) for name, path in method_figures.row_files().items()}
 
 
 TABLES = {"gallery-methods": methods, "gallery-losses": losses, "gallery-mixers": mixers,

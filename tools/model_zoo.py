@@ -91,13 +91,12 @@ def _identity(arguments):
 
 @functools.cache
 def _printed_rows():
-    """(identity, "43.9 (Table 3)") of the row files for CIFAR-100-LT at ratio 100, the paper before its supplement."""
+    """(identity, "43.9 (Table 3)") of the rows for CIFAR-100-LT at ratio 100."""
     rows = []
-    for path in sorted((ROOT / "flags").glob("table*/*.cfg")):
-        table, data, _, figures = method_figures.first_line(path)
-        if data == "CIFAR-100-LT ratio 100" and "all=" in figures:
-            figure = figures.split("all=")[1].split()[0]
-            rows.append((_identity([f"--flagfile={path}"]), f"{figure} ({table.removeprefix('Paper ')})"))
+    for place, row in method_figures.printed_rows().items():
+        if row.table.startswith("Paper") and row.data == "CIFAR-100-LT ratio 100" and "all" in row.printed:
+            figure = f"{row.printed['all']} ({row.table.removeprefix('Paper ')})"
+            rows.append((_identity([f"--flagfile={ROOT / place}"]), figure))
     return rows
 
 
@@ -116,7 +115,7 @@ def digits_section(paths: list[Path]) -> str:
             there = sorted(int(seed) for seed in row["seeds"])
             printed_gain, gain = comparison.gains(row, table)
             cells = [f"[{path.parent.name}](docs/results/digits/{path.parent.name}/table.md)",
-                     f"[{row['title']}]({row['file']})", ", ".join(map(str, there)) or "not run yet",
+                     f"[{row['title']}]({row['file'].partition(':')[0]})", ", ".join(map(str, there)) or "not run yet",
                      comparison.mean(row["ours"].get("all")), gain, printed_gain,
                      *(comparison.mean(row["ours"].get(c)) for c in ("many", "medium", "few")),
                      "" if row["best"] is None else f"{row['best']:.1f}",

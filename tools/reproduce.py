@@ -3,10 +3,9 @@
     python tools/reproduce.py --table=3 --seeds=0,1 [--jobs=1] [--without=TEXT] [--dry_run] [--out=DIR] [FLAGS...]
     python tools/reproduce.py --table=3 --seeds=0,1 --dataset=digits --imbalance_ratio=20 --model=resnet20 --epochs=30
 
-The rows are the files of flags/table<N>/ (flags/supp_table<N>/ for --table=S<N>, flags/supp_figure<N>/ for
---table=F<N>); the first line of each names table, data, method and the printed figures. Flags of the program behind
-those of this tool go to every run, after the row's. Runs are resumable and shared: rows with the same flags, also of
-different tables, train once.
+The rows are those of flags/paper/table<N>.cfg (supp_table<N>.cfg for --table=S<N>, supp_figure<N>.cfg for
+--table=F<N>), headed by method and printed figures. Flags of the program behind those of this tool go to every run,
+after the row's. Runs are resumable and shared: rows with the same flags, also of different tables, train once.
 """
 
 import concurrent.futures
@@ -29,7 +28,7 @@ from cmo_tf import flagfile, long_tail  # noqa: E402
 from cmo_tf.errors import UserError  # noqa: E402
 from cmo_tf.evaluation import results  # noqa: E402
 from cmo_tf.evaluation.estimates import estimate as estimate_of  # noqa: E402
-from tools import comparison, method_figures  # noqa: E402
+from tools import comparison  # noqa: E402
 
 COLUMNS = ("all", "many", "medium", "few")
 PER_CLASS = {"cifar10": (10, 5000), "cifar100": (100, 500), "fashion_mnist": (10, 6000)}
@@ -38,8 +37,8 @@ IMAGES_PER_SECOND = 250.0  # ResNet-32, 32x32, two cores; replaced by the median
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A row of a table: its file, title and data, the printed figures, the flags, the Config they make, and the data
-    that it is run on if flags behind the row's say another set than printed."""
+    """A row of a table: its place (file:name), title and data, the printed figures, the flags, the Config they make,
+    and the data that it is run on if flags behind the row's say another set than printed."""
 
     file: str
     title: str
@@ -56,34 +55,28 @@ class Row:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:10]
 
 
-def table_folder(table: str) -> str:
-    """Folder of the row files of "3", "S1" (supplement Table 1) or "F1" (supplement Figure 1)."""
+def table_file(table: str) -> str:
+    """The flag file of "3", "S1" (supplement Table 1) or "F1" (supplement Figure 1)."""
     match = re.fullmatch(r"([sSfF]?)(\d+)", table)
     kind = {"": "table", "s": "supp_table", "f": "supp_figure"}[match[1].lower()] if match else ""
-    folder = os.path.join(ROOT, "flags", f"{kind}{int(match[2]):02d}" if match else "")
-    if not match or not os.path.isdir(folder):
-        there = sorted(os.path.basename(f) for f in glob.glob(os.path.join(ROOT, "flags", "*[0-9]")))
+    path = os.path.join(ROOT, "flags", "paper", f"{kind}{int(match[2]):02d}.cfg" if match else "")
+    if not match or not os.path.isfile(path):
+        there = sorted(os.path.basename(f)[:-4] for f in glob.glob(os.path.join(ROOT, "flags", "paper", "*.cfg")))
         raise UserError(f"--table={table}: no such table; there are {', '.join(there)} "
                         "(S1 is supp_table01, F1 is supp_figure01)")
-    return folder
+    return path
 
 
-def read_rows(folder: str, extra: list[str], without: str | None = None) -> list[Row]:
-    """The rows of a folder, in the order of their file names, but for those whose title holds `without` (any case).
-
-    A UserError names a file without a proper first line.
-    """
+def read_rows(path: str, extra: list[str], without: str | None = None) -> list[Row]:
+    """The rows of a table's file, in its order, but for those whose title holds `without` (any case)."""
     rows = []
-    for path in sorted(glob.glob(os.path.join(folder, "*.cfg"))):
-        parts = method_figures.first_line(path)
-        if len(parts) < 4:
-            raise UserError(f"{path}:1: the first line is '# table | data | method | all=... [many=... ...]'")
-        if without and without.lower() in parts[2].lower():
+    for row in flagfile.table(path):
+        if without and without.lower() in row.title.lower():
             continue
-        printed = {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", parts[3])}
-        arguments = (*flagfile.read(path), *extra)
-        own, config = (configuration.parse(list(a))[0] for a in (flagfile.read(path), arguments))
-        rows.append(Row(os.path.relpath(path, ROOT), parts[2], parts[1], printed, arguments, config,
+        place = f"{path}:{row.name}"
+        arguments = (*flagfile.read(place), *extra)
+        own, config = (configuration.parse(list(a))[0] for a in (flagfile.read(place), arguments))
+        rows.append(Row(os.path.relpath(place, ROOT), row.title, row.data, row.printed, arguments, config,
                         _elsewhere(own, config)))
     return rows
 
@@ -188,7 +181,7 @@ def main(arguments=None) -> int:
         if not values.table:
             raise UserError("--table: name one, such as --table=3 or --table=S1")
         extra = [a for a in arguments if a not in own]
-        rows, seeds = read_rows(table_folder(values.table), extra, values.without), [int(s) for s in values.seeds]
+        rows, seeds = read_rows(table_file(values.table), extra, values.without), [int(s) for s in values.seeds]
         jobs = [(row, run_dir(values.runs, row, seed), seed) for seed in seeds for row in rows]
         if values.dry_run:
             for row, folder, seed in jobs:

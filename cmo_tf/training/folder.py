@@ -8,7 +8,7 @@ import shutil
 import tempfile
 
 from cmo_tf import config as configuration
-from cmo_tf import flagfile
+from cmo_tf import flagfile, flagtable
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.results import write_atomically
 from cmo_tf.methods import METHODS
@@ -29,7 +29,7 @@ def default_run_dir(files: list[str], seed: int) -> str:
     folder, name = os.path.split(os.path.abspath(files[0]))
     if name == "flags.cfg" and os.path.isdir(os.path.join(folder, "checkpoints")):
         return f"{folder}-again"
-    stem = os.path.splitext(name)[0]
+    stem = flagtable.stem(files[0])
     if name == "suggested.cfg" and os.path.exists(os.path.join(folder, "inspect.json")):
         stem = os.path.basename(folder).removeprefix("inspect-")
     return os.path.join("runs", f"{stem}-s{seed}")

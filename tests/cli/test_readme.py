@@ -93,7 +93,7 @@ def run_program(arguments, tiny) -> None:
         arguments = [*arguments, f"--data_dir={tiny}"]
     ended = program(*arguments, *short)
     assert ended.code == 0, ended.err
-    if not any(a.startswith("--mode=") and a != "--mode=eval" for a in arguments):
+    if not any(a == "--show_flags" or a.startswith("--mode=") and a != "--mode=eval" for a in arguments):
         assert ended.out.splitlines()[-1].startswith("accuracy: all=")
 
 
@@ -206,7 +206,8 @@ def test_files_that_are_named_exist(page):
 def test_flags_that_are_named_exist(page):
     """Of the program, or of some tool."""
     tools = "".join(path.read_text() for path in (ROOT / "tools").rglob("*.py"))
-    known = {*vars(config.Config()), "help", "flagfile", "name", *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', tools)}
+    known = {*vars(config.Config()), "help", "helpshort", "helpfull", "show_flags", "flagfile", "name",
+             *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', tools)}
     prose = re.sub(r"```bash.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
     for name in re.findall(r"--([a-z][a-z0-9_]*)", prose):
         assert name in known or name.removeprefix("no") in known, name

@@ -123,8 +123,8 @@ def test_streams():
 
 
 def test_recipe_of_the_rows():
-    for row, start in (("43_bbn_ir100", 0.1), ("46_causal_norm_ir100", 0.2)):
-        timeline = Timeline(configuration.parse([f"--flagfile={ROOT}/flags/table02/{row}.cfg"])[0], 84)
+    for row, start in (("bbn_ir100", 0.1), ("causal_norm_ir100", 0.2)):
+        timeline = Timeline(configuration.parse([f"--flagfile={ROOT}/flags/paper/table02.cfg:{row}"])[0], 84)
         rates = [timeline.lr(epoch) / start for epoch in (0, 1, 2, 3, 4, 118, 119, 158, 159, 199)]
         expected = [7 / 15, 9 / 15, 11 / 15, 13 / 15, 1, 1, 1e-2, 1e-2, 1e-4, 1e-4]  # the official scheduler's
         np.testing.assert_allclose(rates, expected, rtol=1e-12)
