@@ -72,7 +72,7 @@ class Timeline:
     def lr(self, epoch: int) -> float:
         """Learning rate of an epoch."""
         config = self.config
-        options = dict(drops=config.lr_drops, factor=config.lr_factor) if config.schedule == "step" else {}
+        options = dict(drops=config.lr_drops, factor=config.lr_factor) if config.schedule.startswith("step") else {}
         return self.rate_factor * SCHEDULES[config.schedule](
             epoch, base_lr=config.lr, epochs=config.epochs, warmup_epochs=config.warmup_epochs,
             warmup_start=config.warmup_start, **options)
