@@ -3,15 +3,16 @@
 from cmo_tf.methods import METHODS
 from cmo_tf.models.applications import PREFIX
 from cmo_tf.models.pretrained import FILES, IMAGENET
+from cmo_tf.samplers import UNDERSAMPLE
 
 # Methods of more than one stage that begin with ordinary training of --model.
-ORDINARY_FIRST = ("crt", "lws", "tau_norm", "las", "mislas", "fsa", "smote", "borderline_smote")
+ORDINARY_FIRST = ("crt", "lws", "tau_norm", "las", "mislas", "fsa", "smote", "borderline_smote", "safe_level_smote")
 
 
 
 def all_of(config) -> list[str]:
     """A line for each contradiction of a Config; none where all is well."""
-    return [*devices(config), *training(config)]
+    return [*devices(config), *training(config), *undersampling(config)]
 
 
 def devices(config) -> list[str]:
@@ -34,6 +35,21 @@ def devices(config) -> list[str]:
          "leave it or --jit_compile out"),
         (config.jit_compile and config.strategy != "none", f"--jit_compile: does not go with --strategy="
          f"{config.strategy}; leave one of them out"),
+    )
+    return [line for wrong, line in checks if wrong]
+
+
+def undersampling(config) -> list[str]:
+    """Of a sampler that leaves images out."""
+    cap, under = config.undersample_cap, config.sampler == UNDERSAMPLE
+    checks = (
+        (cap and not under, f"--undersample_cap={cap}: is for --sampler={UNDERSAMPLE}; leave it out"),
+        (config.undersample_redraw and not under,
+         f"--undersample_redraw: is for --sampler={UNDERSAMPLE}; leave it out"),
+        (under and config.reweight != "none", f"--reweight={config.reweight}: weighs by the class counts, which "
+         f"--sampler={UNDERSAMPLE} makes equal; leave it or the sampler out"),
+        (cap and config.test_prior != "none", f"--test_prior={config.test_prior}: starts from the class counts, which "
+         "--undersample_cap changes; leave one of them out"),
     )
     return [line for wrong, line in checks if wrong]
 

@@ -1,7 +1,8 @@
 """Samplers (`--sampler`): which N training images make up an epoch, and in what order. numpy only.
 
 A sampler is a function (labels, counts, random, progress) -> int64 (N,) indices, with `random` a legacy generator that
-follows from (seed, epoch) and `progress` the share of the run that is over. "instance" is P itself, a permutation.
+follows from (seed, epoch) and `progress` the share of the run that is over. "instance" is P itself, a permutation. One
+that is a class is made for the run first, from its seed and options.
 """
 
 import numpy as np
@@ -18,12 +19,14 @@ SAMPLERS = Registry("sampler", {
     "class_aware": "cmo_tf.samplers:class_aware",
     "progressive": "cmo_tf.samplers:progressive",
     "balanced_buckets": "cmo_tf.samplers:balanced_buckets",
+    "undersample": "cmo_tf.undersampling:Undersample",
 }, flag="sampler")
 
 # Samplers whose classes are equally frequent: what is trained on them expects them so.
-BALANCED = frozenset({"class_balanced", "class_aware"})
+BALANCED = frozenset({"class_balanced", "class_aware", "undersample"})
 # Samplers that change with the share of the run that is over, so that an epoch of a longer run has other images.
 FOLLOWING = frozenset({"progressive"})
+UNDERSAMPLE = "undersample"
 IMAGES_IN_A_ROW = 4
 
 
@@ -104,9 +107,12 @@ def _draw(labels, distribution, random):
     return table.order[table.start[label] + np.minimum(offset, table.size[label] - 1)]
 
 
-def epoch_order(name: str, labels, counts, seed: int, epochs: int | None):
-    """Function epoch -> int64 (N,) of a registered sampler, a pure function of (seed, epoch)."""
+def epoch_order(name: str, labels, counts, seed: int, epochs: int | None, **options):
+    """Function epoch -> int64 (N,) of a registered sampler, a pure function of (seed, epoch). `options` are those of a
+    sampler that is a class."""
     sampler = SAMPLERS[name]
+    if isinstance(sampler, type):
+        sampler = sampler(seed, **options)
 
     def order(epoch):
         words = np.random.SeedSequence([seed, int(epoch)]).generate_state(4, np.uint32)

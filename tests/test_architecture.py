@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "numbers": {"errors", "types"},
     "_registration": set(),
     "datasets": set(), "long_tail": set(), "sampling": set(), "samplers": {"sampling"}, "schedules": set(),
+    "undersampling": set(),
     "augment": set(), "pipeline": {"sampling", "samplers", "augment", "mixing.boxes", "long_tail"},
     "mixing": set(), "losses": set(), "models": set(), "optim": set(), "callbacks": set(),
     "evaluation": {"long_tail"},

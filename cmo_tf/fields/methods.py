@@ -7,7 +7,7 @@ from cmo_tf.fields.flag import flag
 from cmo_tf.methods import METHODS
 
 TWO_STAGE = ("crt", "lws", "las", "mislas")
-SMOTE = ("smote", "borderline_smote")
+SMOTE = ("smote", "borderline_smote", "safe_level_smote")
 SECOND_STAGE = (*TWO_STAGE, "fsa", *SMOTE)
 
 

@@ -21,6 +21,9 @@ class MixingFields:
     remix_kappa: float = flag(3.0, "imbalance from which Remix leans its labels", low=1)
     remix_tau: float = flag(0.5, "share below which Remix gives up the larger class", low=0, high=0.5)
     sampler: str = flag("instance", "what an epoch of the training split is made of", choices=SAMPLERS)
+    undersample_cap: int = flag(0, "images of a class that --sampler=undersample keeps, at most; 0: those of the "
+                                "smallest", low=0)
+    undersample_redraw: bool = flag(False, "let --sampler=undersample draw anew each epoch")
     q_power: float = flag(1.0, "r of Q, weight 1 / n^r", low=0)
     q_kind: str = flag("inverse", "weights of Q by count or by effective number", choices=("inverse", "effective"))
     q_level: str = flag("image", "Q weighs images (official code) or classes (Eq. 2 to the letter)",

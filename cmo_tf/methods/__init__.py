@@ -27,6 +27,7 @@ METHODS = Registry("method", {
     "fsa": "cmo_tf.methods.fsa:METHOD",
     "smote": "cmo_tf.methods.smote:SMOTE",
     "borderline_smote": "cmo_tf.methods.smote:BORDERLINE",
+    "safe_level_smote": "cmo_tf.methods.smote:SAFE_LEVEL",
     "bbn": "cmo_tf.methods.bbn:METHOD",
     "causal_norm": "cmo_tf.methods.causal_norm:METHOD",
     "paco": "cmo_tf.methods.paco:METHOD",

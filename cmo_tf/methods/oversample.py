@@ -1,14 +1,16 @@
-"""SMOTE and Borderline-SMOTE on rows of numbers, through imbalanced-learn, one class after another.
+"""SMOTE and its forms on rows of numbers, one class after another; SMOTE and Borderline-SMOTE through imbalanced-learn.
 
 Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", JAIR 2002. Han et al., "Borderline-SMOTE", ICIC
-2005.
+2005. Safe-level-SMOTE is in `safe_level`.
 Cost for n_c rows of D numbers in class c and N in all: n_c^2 D multiplications a class for SMOTE, N n_c D for the
-borderline forms.
+borderline and safe-level forms.
 """
 
 import numpy as np
 
-KINDS = ("smote", "borderline-1", "borderline-2")
+from cmo_tf.methods import safe_level
+
+KINDS = ("smote", "borderline-1", "borderline-2", "safe-level")
 
 
 def oversample(points, labels, kind="smote", neighbors=5, context=10, seed=0):
@@ -19,7 +21,8 @@ def oversample(points, labels, kind="smote", neighbors=5, context=10, seed=0):
         labels: integers (N,).
         kind: "smote": `x + u (x' - x)`, x any row of the class, x' one of its `neighbors` nearest of the class, u
             uniform. "borderline-1": x only of those in danger, half or more but not all of whose `context` nearest
-            rows are of other classes. "borderline-2": x' of any class, u below 0.5 for one of another.
+            rows are of other classes. "borderline-2": x' of any class, u below 0.5 for one of another. "safe-level":
+            nearer to the one of the two that has more of its class around it.
         neighbors: n - 1 in a class of n rows, if that is less.
         seed: int; draws follow from it, class after class in label order.
 
@@ -50,6 +53,9 @@ def _new_rows(points, labels, label, counts, kind, neighbors, context, random):
     from imblearn.over_sampling import SMOTE, BorderlineSMOTE
     if counts[label] < 2:
         return np.empty(0, np.float32)
+    if kind == "safe-level":
+        flat = points.reshape(len(points), -1).astype(np.float32)
+        return safe_level.new_rows(flat, labels, label, int(counts.max() - counts[label]), neighbors, random)
     if kind == "smote":  # two classes are the fewest that imbalanced-learn takes; the largest says how many are wanted
         rows = np.flatnonzero((labels == label) | (labels == counts.argmax()))
     else:

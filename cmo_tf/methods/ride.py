@@ -21,7 +21,8 @@ from cmo_tf.methods.presets import Method
 from cmo_tf.methods.second_stage import first, plain_flags
 from cmo_tf.methods.stage import Stage
 
-ROUTER = {"batch_size": 512, "sampler": "balanced_buckets", "l2": 5e-4, "nesterov": True}
+ROUTER = {"batch_size": 512, "sampler": "balanced_buckets", "undersample_cap": 0,
+          "undersample_redraw": False, "l2": 5e-4, "nesterov": True}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ def plain_flags(config, loss, epochs, lr, schedule) -> dict:
     """Flags of a second stage: class-aware batches, a loss without mixing or re-weighting, its own short course."""
     return {
         **_rest(config, LOSSES, loss), "loss": loss, "reweight": "none", "mix": "none", "sampler": "class_aware",
+        "undersample_cap": 0, "undersample_redraw": False,
         "epochs": config.stage2_epochs or epochs, "lr": config.stage2_lr or lr, "schedule": schedule,
         "warmup_epochs": 0,
     }

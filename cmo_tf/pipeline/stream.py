@@ -27,6 +27,7 @@ def train_stream(images: Tensor, labels: ArrayLike, *, batch_size: int, seed: in
                  q_level: str = "image", q_source: str = "index", per_image: bool = False,
                  class_counts: ArrayLike | None = None, decode: Any = None, canvas: str = "p",
                  partner: str = "q", unmixed: str = "canvas", plan: str = "box", sampler: str = "instance",
+                 sampler_options: dict | None = None,
                  epochs: int | None = None, view2: str | Callable | None = None, fill: bool = False,
                  turn: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
     """Endless stream of training batches; element i is a pure function of `(seed, start_step + i)`.
@@ -51,7 +52,8 @@ def train_stream(images: Tensor, labels: ArrayLike, *, batch_size: int, seed: in
             row of the same batch. Mixers name theirs; CMO has canvas "p" and partner "q".
         plan: "box" for pasted patches, "blend" for the mixup family, whose lam is not rounded to pixels.
         unmixed: where unmixed batches come from, "canvas" or "p" (they differ where the canvas is "q").
-        sampler: what an epoch of P is made of, see `cmo_tf.samplers`; epochs: length of the run, for those that change.
+        sampler: what an epoch of P is made of, see `cmo_tf.samplers`; epochs: length of the run, for those that change;
+            sampler_options: of a sampler that has some, such as `undersampling.Undersample`.
         view2: augmentation, given as `augment`, of a second view of each image, with draws of its own; None: no view.
         fill: give a shard that has no rows of a short batch one row of it, and all batches a column `real` float32
             (b,), 0 for such a row.
@@ -83,7 +85,8 @@ def train_stream(images: Tensor, labels: ArrayLike, *, batch_size: int, seed: in
     planner = Planner(seed, fetch.size, probability, alpha, mix_steps, per_image, plan)
     label_table = tf.constant(labels, tf.int32)
     draw = index_draw(class_table(labels, distribution), seed)
-    order = None if sampler == "instance" else epoch_order(sampler, labels, counts, seed, epochs)
+    order = None if sampler == "instance" else epoch_order(sampler, labels, counts, seed, epochs,
+                                                                   **(sampler_options or {}))
     places = (batch_size, seed, start_step, drop_remainder)
     if streams(decode, q_source, sampler):
         batches = recorded_batches(decode.store, images, labels, *places)

@@ -14,11 +14,12 @@ from cmo_tf.callbacks.reweight import Reweight
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.prior import logit_offset
 from cmo_tf.losses import LOSSES
+from cmo_tf.losses.base import CountedLoss
 from cmo_tf.mixing import MIXERS
 from cmo_tf.models.pretrained import IMAGENET
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import service, train_stream
-from cmo_tf.samplers import BALANCED
+from cmo_tf.samplers import BALANCED, UNDERSAMPLE
 from cmo_tf.training import distribute
 from cmo_tf.training.classifier import LongTailClassifier
 from cmo_tf.training.distribute import strategy
@@ -38,6 +39,9 @@ def loss(config, counts):
             if getattr(config, name) != defaults[name]:
                 raise UserError(f"--{name}={getattr(config, name):g} does nothing with --loss={config.loss}; leave it "
                                 "out or take another loss")
+    if config.sampler == UNDERSAMPLE and issubclass(kind, CountedLoss):
+        raise UserError(f"--sampler={UNDERSAMPLE}: --loss={config.loss} works with the class counts, which this "
+                        "sampler makes equal; take another loss or another sampler")
     return kind.for_counts(counts, **{option: getattr(config, name) for option, name in kind.flags.items()})
 
 
@@ -151,6 +155,7 @@ def stream(config, data, timeline, start_step=0, **others):
         q_power=config.q_power, q_kind=config.q_kind, q_level=config.q_level, q_source=config.q_source,
         probability=config.probability if kind.partner else 0.0, alpha=config.alpha, canvas=kind.canvas,
         partner=kind.partner or "q", plan=kind.plan, unmixed=config.mix_unmixed, sampler=config.sampler,
+        sampler_options=sampler_options(config),
         epochs=config.epochs,
         per_image=config.per_image, augment=augment(config, data, data.augment),
         mix_steps=timeline.mix_steps, drop_remainder=config.drop_remainder, class_counts=data.counts,
@@ -158,6 +163,13 @@ def stream(config, data, timeline, start_step=0, **others):
         decode=data.decode)
     make = functools.partial(train_stream, data.train.images, data.train.labels, **{**options, **others})
     return service.distributed(config.data_service, make) if config.data_service else make()
+
+
+def sampler_options(config):
+    """Options of the run's sampler, as a dict."""
+    if config.sampler != UNDERSAMPLE:
+        return {}
+    return {"cap": config.undersample_cap or None, "redraw": config.undersample_redraw}
 
 
 @contextlib.contextmanager

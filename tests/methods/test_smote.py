@@ -1,7 +1,9 @@
-"""SMOTE and Borderline-SMOTE: synthetic rows against numpy and imbalanced-learn, what a run makes of them, refusals."""
+"""SMOTE, Borderline-SMOTE and Safe-level-SMOTE: synthetic rows against numpy and packages, what a run makes of them,
+refusals."""
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -22,13 +24,14 @@ from cmo_tf import models
 from cmo_tf.datasets import Split
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation.results import read_results
-from cmo_tf.methods import METHODS
+from cmo_tf.methods import METHODS, safe_level
 from cmo_tf.methods.oversample import KINDS, oversample
 from cmo_tf.methods.smote import OnPixels
 from cmo_tf.methods.stage import stages_of
 from cmo_tf.training import build, course
 
 pytestmark = pytest.mark.usefixtures("small_networks", "no_plots")
+GOLDEN = np.load(Path(__file__).parents[1] / "golden/safe_level_smote.npz", allow_pickle=False)
 COUNTS = [30, 20, 9, 4, 1]
 
 
@@ -92,7 +95,7 @@ def in_danger(flat, labels, label, number):
     return mine[(others >= number / 2) & (others < number)]
 
 
-@pytest.mark.parametrize("kind", KINDS[1:])
+@pytest.mark.parametrize("kind", ["borderline-1", "borderline-2"])
 def test_borderline_forms_start_from_rows_in_danger(cloud, kind):
     points, labels = cloud
     flat = points.reshape(64, -1)
@@ -110,6 +113,36 @@ def test_borderline_forms_start_from_rows_in_danger(cloud, kind):
         assert_on_segments(flat, danger, near, mine, 1e-4,
                            lambda other, label=label: 1.0 if labels[other] == label else 0.5)
     assert 1 not in repeated and 4 in repeated
+
+
+@pytest.mark.parametrize("label", [1, 2, 3])
+def test_safe_levels_of_smote_variants(label):
+    points, labels = GOLDEN["points"], GOLDEN["labels"]
+    found = safe_level.pairs(points, labels, label, int(GOLDEN["neighbors"]))
+    expected = GOLDEN[f"class{label}_pairs"]
+    assert {tuple(pair) for pair in found} == {tuple(pair) for pair in expected} and len(found) == len(expected)
+    row, near, level, level_near = expected[GOLDEN[f"class{label}_chosen"]].T
+    share = safe_level.gap(level, level_near, GOLDEN[f"f64_class{label}_u"])
+    flat = points.astype("float64")
+    new = flat[row] + share * (flat[near] - flat[row])
+    np.testing.assert_allclose(new, GOLDEN[f"f64_class{label}_new"], rtol=1e-12)
+
+
+def test_safe_level_points_lie_between_rows_of_the_class(cloud):
+    points, labels = cloud
+    flat = points.reshape(64, -1)
+    new, new_labels, repeated = oversample(points, labels, "safe-level", neighbors=4)
+    assert np.bincount(np.concatenate([labels, new_labels])).tolist() == [30] * 5
+    assert 4 in repeated and 1 not in repeated
+    for label in {1, 2, 3} - set(repeated):
+        mine = np.flatnonzero(labels == label)
+        near = neighbours(flat, mine, mine, min(4, len(mine) - 1))
+        assert_on_segments(flat, mine, near, new[new_labels == label].reshape(-1, 6), 1e-4)
+
+
+def test_equal_rows_are_neighbours_of_each_other_and_never_of_themselves():
+    found = safe_level.pairs(np.zeros((4, 2), "float32"), np.array([0, 1, 1, 0]), 1, 3)
+    assert found.tolist() == [[1, 2, 1, 1], [2, 1, 1, 1]]
 
 
 def test_the_same_as_imbalanced_learn_on_the_whole_set(cloud):
@@ -130,7 +163,7 @@ def test_by_the_seed_alone(cloud, kind):
     assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("method", ["smote", "borderline_smote"])
+@pytest.mark.parametrize("method", ["smote", "borderline_smote", "safe_level_smote"])
 def test_a_split_with_synthetic_images(method):
     config, data = settings(method, "--loss=bs", "--mix=cmo", "--mix_skip_first=0", "--mix_skip_last=0")
     leg, = course.legs(config, len(data.train))
@@ -219,8 +252,9 @@ def test_two_steps_and_evaluation_on_features(first, tmp_path):
                     f"--init_from={first('resnet8')}")
 
 
-def test_a_resumed_second_stage_goes_on_the_same():
-    check_second_stage_resumes("smote", "--smote_space=features")
+@pytest.mark.parametrize("method", ["smote", "safe_level_smote"])
+def test_a_resumed_second_stage_goes_on_the_same(method):
+    check_second_stage_resumes(method, "--smote_space=features")
 
 
 @pytest.mark.slow
@@ -233,6 +267,6 @@ def test_resumed_it_ends_the_same(first, tmp_path, space):
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [
     ["smote", "--mix=cmo"], ["borderline_smote", "--borderline_kind=2"],
-    ["borderline_smote", "--smote_space=features", "--stage2_lr=0.05"]])
+    ["borderline_smote", "--smote_space=features", "--stage2_lr=0.05"], ["safe_level_smote", "--mix=cmo"]])
 def test_end_to_end(tmp_path, arguments):
     check_end_to_end(tmp_path, *arguments)
