@@ -17,6 +17,8 @@ DATASETS = Registry("data set", {
     "inaturalist2018": "cmo_tf.datasets.big_sets:load_inaturalist2018",
 }, flag="dataset")
 
+# Kinds of sets that are people's own pictures, known by name.
+OWN = ("folder",)
 # Sets that come as files or as records; their functions also take data_format.
 BIG = ("imagenet_lt", "inaturalist2018")
 DATA_FORMATS = ("auto", "files", "records")
@@ -43,7 +45,7 @@ def check(name: str) -> str:
 
 
 def load(name, *, data_dir=None, download=True, image_size=None, seed=0, test_fraction=0.2,
-         data_format="auto", bad_images="error", max_bad=MAX_BAD) -> Source:
+         data_format="auto", bad_images="error", max_bad=MAX_BAD, kept=None) -> Source:
     """Reads a set: an entry of DATASETS, `tfds:NAME` (any image-classification builder) or `folder:DIR`.
 
     Args:
@@ -56,11 +58,14 @@ def load(name, *, data_dir=None, download=True, image_size=None, seed=0, test_fr
         test_fraction: share of each class held out then.
         data_format: of a set of BIG, "files" or "records"; "auto" takes files where their lists are in `data_dir`.
         bad_images, max_bad: of `folder:DIR`, see `folder.load`.
+        kept: the KeptSplit of a run, whose pictures alone are read; of a set without names all are.
 
     Raises:
         UserError: no such set, or it is not there and cannot be fetched; the line names the way out.
     """
     check(name)
+    if kept is not None and kept.named != (name.partition(":")[0] in OWN):
+        raise UserError(f"--dataset={name}: the run was trained on a set of another kind; give it the old one")
     if image_size is not None and not 4 <= image_size <= 4096:
         raise UserError(f"--image_size={image_size}: must be 4 to 4096")
     options = dict(data_dir=data_dir, download=download, image_size=image_size, seed=seed, test_fraction=test_fraction)
@@ -69,10 +74,10 @@ def load(name, *, data_dir=None, download=True, image_size=None, seed=0, test_fr
     elif data_format != "auto":
         raise UserError(f"--data_format={data_format}: is for {' and '.join(BIG)}; leave it out")
     prefix, colon, rest = name.partition(":")
-    if bad_images != "error" and prefix != "folder":
+    if bad_images != "error" and prefix not in OWN:
         raise UserError(f"--bad_images={bad_images}: is for folder:DIR; leave it out")
-    if prefix == "folder":
-        options |= dict(bad_images=bad_images, max_bad=max_bad)
+    if prefix in OWN:
+        options |= dict(bad_images=bad_images, max_bad=max_bad, kept=kept)
     if colon:
         return PREFIXES[prefix](rest, **options)
     return DATASETS[name](**options)

@@ -22,10 +22,13 @@ class Split:
         images: uint8 (N, H, W, C) in memory, kept once; or str or bytes (N,), file paths that are decoded when read;
             or int64 (N,), row numbers in the source's `records`.
         labels: int64 (N,), in 0..C-1.
+        names: str (N,), what people's own pictures are called, relative to the source's `root`; None for other sets,
+            whose images are known by their rows.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    names: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -34,6 +37,10 @@ class Split:
     def in_memory(self) -> bool:
         """Whether `images` holds pixels; otherwise it holds paths or row numbers."""
         return self.images.ndim == 4
+
+    def take(self, rows) -> Split:
+        """The split of some rows, by number or as a mask."""
+        return Split(self.images[rows], self.labels[rows], None if self.names is None else self.names[rows])
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class Source:
             own size, where those of people's own pictures are turned upright and brought to squares first.
         skipped: (path, what is wrong) of pictures that could not be read and were left out.
         notes: sentences that a run begins with as warnings.
+        root: folder that `names` are relative to; None for sets without names.
+        validation: a split for validation, where the set brings one.
 
     A UserError names the set, the split and the first bad row.
     """
@@ -69,11 +78,15 @@ class Source:
     published: bool = False
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    root: str | None = None
+    validation: Split | None = None
 
     def __post_init__(self):
         check_class_names(self.class_names, f"--dataset={self.name}")
-        for which in ("train", "test"):
+        for which in ("train", "test", "validation"):
             split = getattr(self, which)
+            if split is None:
+                continue
             where = f"--dataset={self.name}: {which} split"
             check_labels(split.labels, self.num_classes, where)
             check_images(split, self.image_shape, where)
@@ -94,8 +107,8 @@ class Source:
 
     @property
     def in_memory(self) -> bool:
-        """Whether both splits hold pixels rather than paths or row numbers."""
-        return self.train.in_memory and self.test.in_memory
+        """Whether all splits hold pixels rather than paths or row numbers."""
+        return all(split.in_memory for split in (self.train, self.test, self.validation) if split is not None)
 
     @property
     def stored_shape(self) -> tuple[int, int, int]:

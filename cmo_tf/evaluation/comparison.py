@@ -144,6 +144,10 @@ def _check_data(runs: Sequence[Run]) -> list[str]:
             if of(run) != of(first):
                 raise UserError(f"{run.folder} and {first.folder} were tested on different {what} ({_short(of(run))} "
                                 f"and {_short(of(first))}); compare runs of one test set")
+        one, other = (results.results.get("test_fingerprint") for results in (run, first))
+        if one and other and one != other:
+            raise UserError(f"{run.folder} and {first.folder} were tested on different test images (fingerprints "
+                            f"{one[:12]} and {other[:12]}; their split.csv list them); compare runs of one test set")
     prints = {run.results.get("split_fingerprint") for run in runs}
     if len(prints) > 1:
         others = [run.name for run in runs if run.results.get("split_fingerprint")

@@ -13,8 +13,7 @@ from cmo_tf.serving.flags import formats
 from cmo_tf.serving.formats import FORMATS
 from cmo_tf.serving.interrupt import ending
 from cmo_tf.serving.whole_folder import whole_folder
-from cmo_tf.training import classes, folder, versions
-from cmo_tf.training import data as run_data
+from cmo_tf.training import classes, folder, split_file, versions
 
 ABOUT = "export.json"
 
@@ -31,7 +30,7 @@ def run(config, files, arguments) -> int:
     _check_free(target, names)
     own = folder.read_config(config.run_dir, arguments)
     served = model.load(config.run_dir, own).in_float32()
-    data = run_data.load(own)
+    data = split_file.load(config.run_dir, own)
     with ending(), whole_folder(target) as place:
         write(served, data, names, place)
     print(f"written to {target}")

@@ -6,6 +6,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
+from cmo_tf.errors import UserError
 from cmo_tf.pipeline import eval_batches
 from cmo_tf.serving.quiet import converting
 from cmo_tf.serving.savedmodel import save, whole
@@ -25,7 +26,13 @@ def write(served, folder: str, data):
 def write_int8(served, folder: str, data):
     """The same with weights and activations in 8 bits, inputs and outputs still float32; the ranges are those of
     REPRESENTATIVE training images, of all classes in turn."""
-    rows = in_turn(data.train.labels)[:REPRESENTATIVE]
+    rows = in_turn(data.train.labels)
+    if data.train.images.dtype.kind == "U":  # some of a folder's pictures may be gone since the training
+        rows = rows[[os.path.exists(path) for path in data.train.images[rows]]]
+        if not rows.size:
+            raise UserError(f"--format=litert_int8: no training picture of {served.config.dataset} is there any more; "
+                            "put some back, or take --format=litert")
+    rows = rows[:REPRESENTATIVE]
     images = np.concatenate([batch.numpy() for batch in eval_batches(data.train.images[rows], size=data.size,
                                                                     decode=data.decode)])
     return _write("litert_int8", FILE_INT8, served, folder, images.astype(np.float32))

@@ -12,7 +12,7 @@ from cmo_tf.pipeline import eval_batches
 from cmo_tf.serving.interrupt import ending
 from cmo_tf.serving.whole_folder import whole_folder
 from cmo_tf.training import data as run_data
-from cmo_tf.training import event_file, folder, panel, tiles
+from cmo_tf.training import event_file, folder, panel, split_file, tiles
 
 FOLDER = "preview"
 NAMES = ("p", "q", "mixed", "contexts")
@@ -38,7 +38,7 @@ def run(config, files, arguments) -> int:
     if os.path.isdir(target) and set(os.listdir(target)) - known:
         raise UserError(f"--run_dir={run_dir}: its folder {FOLDER} holds something else than a preview; name another")
     folder.check_writable(run_dir)
-    data = run_data.load(config)
+    data = run_data.load(config, split_file.read(run_dir))
     with ending():
         found = pictures(config, data)
         with whole_folder(target, "run_dir") as place:

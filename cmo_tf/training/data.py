@@ -1,18 +1,22 @@
 """From flags to the images of a run: the set, its long-tailed training split, validation split, groups, fingerprint."""
 
 import functools
+import os
 from dataclasses import dataclass
 
 import numpy as np
 
 from cmo_tf import datasets, long_tail
 from cmo_tf.datasets import Split
+from cmo_tf.datasets.kept_split import KeptSplit, Part, rows_of
 from cmo_tf.datasets.source import stored_size
+from cmo_tf.errors import UserError
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run trains on. `counts` are those of the training split that losses, Q and groups are based on."""
+    """What a run trains on. `counts` are those of the training split that losses, Q and groups are based on; `kept` is
+    the split as the run's folder keeps it, of pictures with names below `root`."""
 
     train: Split
     validation: Split | None
@@ -29,6 +33,8 @@ class RunData:
     decode: object
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    kept: KeptSplit | None = None
+    root: str | None = None
 
     @property
     def num_classes(self) -> int:
@@ -45,15 +51,13 @@ class RunData:
         return long_tail.fingerprint(self.train.labels, () if self.validation is None else self.validation.labels)
 
 
-def load(config) -> RunData:
-    """Reads the set that a Config names and selects its splits."""
+def load(config, kept: KeptSplit | None = None) -> RunData:
+    """Reads the set that a Config names and selects its splits, or takes those that a run has kept."""
     source = datasets.load(config.dataset, data_dir=config.data_dir, download=config.download,
                            image_size=config.image_size, data_format=config.data_format,
-                           bad_images=config.bad_images, max_bad=config.max_bad)
-    train, validation = split_indices(source.train.labels, source.num_classes, config)
-    counts = long_tail.count_labels(source.train.labels[train], source.num_classes)
-    splits = {"train": _take(source.train, train), "test": source.test,
-              "validation": _take(source.train, validation) if len(validation) else None}
+                           bad_images=config.bad_images, max_bad=config.max_bad, kept=kept)
+    splits, kept = _selected(source, config) if kept is None else (_kept(source, kept, config), kept)
+    counts = long_tail.count_labels(kept.parts["train"].labels, source.num_classes)
     decode = _decode(source)
     if config.cache != "none":
         from cmo_tf.training import cache
@@ -61,8 +65,51 @@ def load(config) -> RunData:
     return RunData(
         **splits, class_names=source.class_names, image_shape=tuple(source.image_shape), mean=source.mean,
         std=source.std, augment=config.augment or source.augment, base_augment=source.augment, counts=counts,
-        groups=long_tail.shot_groups(counts, config.many_above, config.few_below),
-        fingerprint=long_tail.fingerprint(train, validation), decode=decode, skipped=source.skipped, notes=source.notes)
+        groups=long_tail.shot_groups(counts, config.many_above, config.few_below), fingerprint=_fingerprint(kept),
+        decode=decode, skipped=kept.skipped, notes=source.notes, kept=kept, root=source.root)
+
+
+def _selected(source, config):
+    """The splits by the flags, and what is kept of them."""
+    train, validation = split_indices(source.train.labels, source.num_classes, config)
+    rows = {"train": train, "validation": validation}
+    splits = {"train": _take(source.train, train), "test": source.test,
+              "validation": _take(source.train, validation) if len(validation) else None}
+    parts = {name: _part(source.train, rows[name]) for name in rows if len(rows[name])}
+    parts["test"] = _part(source.test, np.arange(len(source.test)))
+    unused = np.setdiff1d(np.arange(len(source.train)), np.concatenate([train, validation]))
+    if source.root is not None and len(unused):
+        parts["unused"] = _part(source.train, unused)
+    skipped = tuple((os.path.relpath(path, source.root), line) for path, line in source.skipped)
+    return splits, KeptSplit(source.class_names, parts, source.mean, source.std, skipped)
+
+
+def _part(split, rows):
+    return Part(rows, split.labels[rows], None if split.names is None else split.names[rows])
+
+
+def _kept(source, kept, config):
+    """The splits that were kept."""
+    if kept.named:
+        return {"train": source.train, "test": source.test, "validation": source.validation}
+    train, validation = rows_of(kept, source.train, source.test, source.class_names, f"--dataset={config.dataset}")
+    return {"train": _take(source.train, train), "test": source.test,
+            "validation": _take(source.train, validation) if len(validation) else None}
+
+
+def _fingerprint(kept):
+    rows = [kept.parts[name].rows if name in kept.parts else () for name in ("train", "validation")]
+    return long_tail.fingerprint(*rows)
+
+
+def check_same(data: RunData, run_dir: str, split: str | None, labels: str | None) -> None:
+    """A UserError where the fingerprints of the split and of its labels are not those that a run wrote down; None is a
+    fingerprint that an earlier version did not write."""
+    # The same rows of another set, or of this one in another order, have other labels.
+    for what, was, now in (("split", split, data.fingerprint), ("labels", labels, data.labels_fingerprint)):
+        if was not in (now, None):
+            raise UserError(f"--data_dir: the images are not those that {run_dir} was trained on (fingerprint of the "
+                            f"{what} {now[:12]}, was {was[:12]}); give it the old data")
 
 
 def _decode(source):
@@ -92,4 +139,4 @@ def split_indices(labels, num_classes, config) -> tuple[np.ndarray, np.ndarray]:
 def _take(split, indices):
     if len(indices) == len(split) and np.array_equal(indices, np.arange(len(split))):
         return split
-    return Split(split.images[indices], split.labels[indices])
+    return split.take(indices)

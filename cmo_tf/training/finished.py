@@ -1,25 +1,30 @@
 """What can be asked of a finished run."""
 
 import os
+import sys
 
 import numpy as np
 
 from cmo_tf.errors import UserError
 from cmo_tf.evaluation import results
 from cmo_tf.models import saved_file
-from cmo_tf.training import build, calibrate, course
-from cmo_tf.training import data as run_data
+from cmo_tf.training import build, calibrate, course, split_file
 from cmo_tf.training.checkpoint import CheckpointStore
 from cmo_tf.training.repeatable import make_repeatable
 
 
 def evaluate(run_dir: str, config) -> dict:
-    """`--mode=eval`: accuracy of a run's model.keras, from the run folder and its data alone; writes nothing."""
+    """`--mode=eval`: accuracy of a run's model.keras, from the run folder and its data alone; writes nothing.
+
+    The test pictures are those of the run's split.csv; what is new or gone is said on stderr.
+    """
     path = os.path.join(run_dir, "model.keras")
     if not os.path.exists(path):
         raise UserError(f"--run_dir={run_dir}: no model.keras there; let the run finish first")
     make_repeatable(config)
-    data = run_data.load(config)
+    data = split_file.load(run_dir, config)
+    for note in data.notes if data.kept.named else ():
+        print(f"cmo_tf: {config.dataset}: {note}", file=sys.stderr)
     network = saved_file.load(path)
     config = course.legs(config, len(data.train))[-1].config  # the loss of the last stage says what logits mean
     evaluator = build.evaluator(config, data.counts, network, build.loss(config, data.counts))

@@ -2,11 +2,10 @@
 
 import os
 
-from cmo_tf.errors import UserError
 from cmo_tf.evaluation import results
 from cmo_tf.methods import METHODS
 from cmo_tf.methods.stage import stages_of
-from cmo_tf.training import course, early_stop, finite, folder, state
+from cmo_tf.training import course, data, early_stop, finite, folder, state
 
 
 def save(run, partial: bool, due: bool) -> None:
@@ -54,13 +53,7 @@ def restore(run, arrays, meta) -> None:
 def leg_of(run, meta) -> int:
     """Number of the leg that a checkpoint is in. UserError where it belongs to another run."""
     folder.check_same_run(run.read_dir, run.whole, meta)
-    per_epoch = run.legs[0].timeline.steps_per_epoch
-    # The same rows of another set, or of this one in another order, have other labels.
-    for what, was, now in (("split", meta["split_fingerprint"], run.data.fingerprint),
-                           ("labels", meta.get("labels"), run.data.labels_fingerprint)):
-        if was not in (now, None) or meta["steps_per_epoch"] != per_epoch:
-            raise UserError(f"--data_dir: the images are not those that {run.read_dir} was trained on (fingerprint of "
-                            f"the {what} {now[:12]}, was {was[:12]}); give it the old data")
+    data.check_same(run.data, run.read_dir, meta["split_fingerprint"], meta.get("labels"))
     return min(meta["stage"], len(run.legs) - 1)
 
 

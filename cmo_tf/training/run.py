@@ -22,6 +22,7 @@ from cmo_tf.training import (
     repeatable,
     resume,
     signals,
+    split_file,
     state,
     tensorboard,
     unreadable,
@@ -73,10 +74,12 @@ class Run:
         finished = resume.finished(self, checkpoint)
         if finished:
             return finished
-        self.data = run_data.load(self.whole)
+        self.data = run_data.load(self.whole, split_file.read(self.read_dir) if checkpoint else None)
         calibrate.check(self.whole, self.data)
         workers.agree(self.whole, "split of --data_dir", [f"fingerprint {self.data.fingerprint[:12]}"])
         number = self.begin(checkpoint)
+        if self.chief and not (checkpoint and split_file.exists(self.run_dir)):
+            self.data = split_file.write(self.run_dir, self.data)
         folder.write_flags(self.run_dir, self.whole)
         self.progress = Progress(os.path.join(self.run_dir, "log.txt"), self.total_steps, self.global_step,
                                  quiet=not self.chief)
@@ -227,6 +230,8 @@ class Run:
             "best": self.best and {k: self.best[k] for k in ("accuracy", "epoch", "split")},
             "epochs": self.leg.first_epoch + self.step // self.timeline.steps_per_epoch, "steps": self.global_step,
             "resumed_from_steps": self.resumed_from, "seed": config.seed, "split_fingerprint": data.fingerprint,
+            "labels_fingerprint": data.labels_fingerprint,
+            "test_fingerprint": data.kept.parts["test"].fingerprint(),
             "images_per_second": rate,
             "seconds": round(self.seconds, 3), "flags": vars(config) | {"run_dir": self.run_dir},
             "peak_rss_bytes": memory.peak_rss(),

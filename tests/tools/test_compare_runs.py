@@ -158,6 +158,13 @@ def test_temperatures_and_what_they_mended(four, capsys):
     assert table[1].endswith("2.00 ± 0.71  25.00 ± 0.00") and table[2].split()[-4:] == ["0.50", "25.00", "±", "0.00"]
 
 
+def test_other_pictures_under_the_same_rows_are_refused(four, capsys):
+    for folder, of in zip(four, ("cc", "cc", "dd", "cc"), strict=True):
+        results.write_results(folder, results.read_results(folder) | {"test_fingerprint": of})
+    assert compare(*four) == 2
+    assert "were tested on different test images (fingerprints dd and cc" in capsys.readouterr().err
+
+
 def test_another_training_split_is_said(four, tmp_path, capsys):
     other = make_run(tmp_path / "small", fingerprint="bb", flags={"max_per_class": 50})
     assert compare(*four, other) == 0
