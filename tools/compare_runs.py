@@ -1,11 +1,12 @@
 """Compares finished runs: accuracies with their spread over seeds, gains by class, calibration, flags that differ.
 
     python tools/compare_runs.py runs/ce-s0 runs/ce-s1 runs/ce_cmo-s0 runs/ce_cmo-s1 [--baseline=ce] [--out=DIR]
-    python tools/compare_runs.py docs/results/cifar10lt/*
+    python tools/compare_runs.py docs/results/cifar10lt/runs.jsonl:full_ce docs/results/cifar10lt/runs.jsonl:full_ce_cmo
 
 Runs whose flags differ in the seed only are one setting. Gains are relative to the first setting, or to --baseline.
-A folder needs results.json alone. With --out, DIR gets compare.html (one self-contained file) and compare.md.
-Runs on another test set are refused; another training split is allowed and said.
+A folder needs results.json alone; FILE.jsonl is every run of a study that tools/sweep.py kept, FILE.jsonl:NAME one.
+With --out, DIR gets compare.html (one self-contained file) and compare.md. Runs on another test set are refused;
+another training split is allowed and said.
 """
 
 import dataclasses

@@ -1,14 +1,14 @@
 """Figures of a method for README's table: printed ones from flags/paper, measured ones from docs/results/methods."""
 
 import functools
-import json
 from pathlib import Path
 
 from cmo_tf import config as configuration
 from cmo_tf import flagfile, flagtable
+from cmo_tf.evaluation import studies
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "docs/results/methods"
+RESULTS = ROOT / "docs/results/methods/runs.jsonl"
 
 
 def printed() -> dict[str, str]:
@@ -45,7 +45,12 @@ def _plainest() -> dict[str, tuple]:
 
 def measured(dataset: str, method: str) -> str:
     """All-class accuracy of the row DATASET_METHOD of docs/results/methods, or "not run"."""
-    path = RESULTS / f"{dataset}_{method}" / "results.json"
-    if not path.exists():
+    run = _runs().get(f"{dataset}_{method}")
+    if run is None:
         return "" if method == "plain" else "not run"
-    return f"{json.loads(path.read_text(encoding='utf-8'))['accuracy']['all']:.2f}"
+    return f"{run['accuracy']['all']:.2f}"
+
+
+@functools.cache
+def _runs() -> dict[str, dict]:
+    return studies.read(RESULTS)

@@ -15,8 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # runs from a checkout that is not installed
 
 from cmo_tf import config as configuration  # noqa: E402
+from cmo_tf.evaluation import studies  # noqa: E402
 from cmo_tf.evaluation.estimates import Estimate  # noqa: E402
-from cmo_tf.evaluation.results import read_results, write_atomically  # noqa: E402
+from cmo_tf.evaluation.results import write_atomically  # noqa: E402
 from tools import comparison, method_figures, sweep  # noqa: E402
 
 PAGE, RESULTS = ROOT / "MODEL_ZOO.md", ROOT / "docs/results"
@@ -25,8 +26,8 @@ METHOD = ("method", "loss", "reweight", "mix", "sampler", "augment", "q_power", 
 HEAD = """# Model zoo
 
 Every run whose result is kept, whatever came out; [docs/results](docs/results/README.md) says what holds and what does
-not. `python tools/model_zoo.py` writes this page from the kept results.json files, which have the flags in full, the
-package versions, per-class accuracy, calibration and the split's fingerprint.
+not. `python tools/model_zoo.py` writes this page from the studies kept there (`runs.jsonl`), which have the flags in
+full, the package versions, history, per-class accuracy, calibration and the split's fingerprint.
 
 - Hardware: two cores of an AMD EPYC, shared with other work, no GPU; minutes are what the clock said there.
 - Accuracy in percent on the whole test set, of the last epoch; `best` is the best epoch on the test set, which is what
@@ -50,17 +51,15 @@ def page() -> str:
 def queue_section(queue: Path) -> str:
     """A queue's rows, done or not."""
     rows = sweep.read_queue(str(queue))
-    done = [(name, read_results(str(queue.parent / name))) for name, _ in rows
-            if (queue.parent / name / "results.json").exists()]
-    hours = sum(found["seconds"] for _, found in done) / 3600
+    done = studies.read(study) if (study := queue.with_name("runs.jsonl")).exists() else {}
+    hours = sum(run["seconds"] for run in done.values()) / 3600
     title = queue.parent.name
     lines = [f"## {title}: {len(done)} of {len(rows)} rows of [its queue](docs/results/{title}/queue.txt) done, "
              f"{hours:.1f} hours", "",
              "| run | flags | seed | images | steps | minutes | all | many | medium | few | best (epoch) | ECE | "
              "printed |", "|" + "---|" * 13]
-    found = dict(done)
     for name, arguments in rows:
-        lines.append("| " + " | ".join(queue_row(title, name, arguments, found.get(name))) + " |")
+        lines.append("| " + " | ".join(queue_row(title, name, arguments, done.get(name))) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -71,7 +70,7 @@ def queue_row(title: str, name: str, arguments: list[str], found: dict | None) -
         return [name, flags, "", "", "", "", "not run yet", "", "", "", "", "", ""]
     values = [found["accuracy"][k] for k in ("all", "many", "medium", "few")]
     best = found["best"]
-    return [f"[{name}](docs/results/{title}/{name}/results.json)", flags, str(found["seed"]),
+    return [f"[{name}](docs/results/{title}/runs.jsonl)", flags, str(found["seed"]),
             f"{sum(found['class_counts']):,}", f"{found['steps']:,}", f"{found['seconds'] / 60:.1f}",
             *("-" if v is None else f"{v:.2f}" for v in values),
             f"{best['accuracy']['all']:.2f} ({best['epoch']})" if best else "", f"{100 * found['ece']:.1f}",

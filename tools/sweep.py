@@ -8,13 +8,12 @@ with a queue too, every row runs at every point. --seeds runs every row with eve
 program behind those of this tool go to every run.
 
 The same command goes on where it was stopped: finished rows are left alone, a begun one resumes. Beside the queue file
-(or in --out), `state.md` lists every row and means over seeds, and a folder a finished row holds flags.cfg, log.txt,
-metrics.csv, results.json: tools/compare_runs.py takes those. TensorBoard on the --runs folder compares them, too.
+(or in --out), `state.md` lists every row and means over seeds, and `runs.jsonl` keeps what finished rows came to:
+tools/compare_runs.py takes it. TensorBoard on the --runs folder compares the runs, too.
 """
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -26,23 +25,23 @@ sys.path.insert(0, ROOT)
 
 from cmo_tf import config as configuration  # noqa: E402
 from cmo_tf.errors import UserError  # noqa: E402
-from cmo_tf.evaluation import results  # noqa: E402
+from cmo_tf.evaluation import results, studies  # noqa: E402
 from cmo_tf.evaluation.estimates import estimate  # noqa: E402
 from cmo_tf.training.checkpoint import CheckpointStore  # noqa: E402
 from tools.sweep_rows import Row, grid, parse_seeds, read_queue, times_grid, times_seeds  # noqa: E402
 
-KEPT = ("flags.cfg", "log.txt", "metrics.csv", "results.json")
+STUDY = "runs.jsonl"
 LOCAL = ("data_dir", "run_dir")  # flags whose values are this machine's
 COLUMNS = ("all", "many", "medium", "few")
 
 
 def row_state(name: str, runs: str, kept: str) -> dict:
     """State of a row: done with its figures, begun with its step, or waiting."""
-    folder = os.path.join(kept, name)
-    if os.path.exists(os.path.join(folder, "results.json")):
-        found = results.read_results(folder)
-        return {"state": "done", "step": found["steps"], "seconds": found["seconds"], "accuracy": found["accuracy"],
-                "best": found["best"]}
+    study = os.path.join(kept, STUDY)
+    run = studies.read(study).get(name) if os.path.exists(study) else None
+    if run:
+        return {"state": "done", "step": run["steps"], "seconds": run["seconds"], "accuracy": run["accuracy"],
+                "best": run["best"]}
     steps = CheckpointStore(os.path.join(runs, name, "checkpoints")).steps()
     return {"state": "begun" if steps else "waiting", "step": steps[-1] if steps else 0}
 
@@ -87,24 +86,6 @@ def _mean(values: list[float]) -> str:
     return "-" if found is None else found.shown()
 
 
-def keep(run_dir: str, folder: str) -> None:
-    """Copies the small files of a finished run, without the paths of this machine."""
-    os.makedirs(folder, exist_ok=True)
-    for name in KEPT[:-1]:
-        shutil.copy(os.path.join(run_dir, name), os.path.join(folder, name))
-    path = os.path.join(folder, "flags.cfg")
-    with open(path, encoding="utf-8") as file:
-        lines = [line for line in file if not line.startswith(tuple(f"--{name}=" for name in LOCAL))]
-    results.write_atomically(path, "".join(lines))
-    path = os.path.join(folder, "log.txt")
-    with open(path, encoding="utf-8") as file:
-        text = file.read().replace(os.path.dirname(run_dir) + os.sep, "")
-    results.write_atomically(path, text)
-    found = results.read_results(run_dir)
-    found["flags"] = {k: v for k, v in found["flags"].items() if k not in LOCAL}
-    results.write_results(folder, found)
-
-
 def sweep(rows: list[Row], runs: str, kept: str, extra: list[str], command: str) -> int:
     """Runs every row that is not done; returns the exit code."""
     left = [row for row in rows if row_state(row.name, runs, kept)["state"] != "done"]
@@ -125,7 +106,7 @@ def sweep(rows: list[Row], runs: str, kept: str, extra: list[str], command: str)
             print(f"{row.name}: exit code {code} after {time.monotonic() - began:.0f} s; the same command goes on with "
                   "it", file=sys.stderr)
             return code if code > 0 else 128 - code
-        keep(run_dir, os.path.join(kept, row.name))
+        studies.add(os.path.join(kept, STUDY), row.name, run_dir, LOCAL)
         write_state(rows, runs, kept, command)
     print(f"{len(rows)} rows done; {os.path.join(kept, 'state.md')}")
     return 0

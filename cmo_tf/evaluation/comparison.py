@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmo_tf.errors import UserError
+from cmo_tf.evaluation import studies
 from cmo_tf.evaluation.estimates import Estimate, difference
 from cmo_tf.evaluation.results import read_results
 from cmo_tf.long_tail import GROUPS
@@ -82,7 +83,8 @@ class Comparison:
 
 
 def read(folders: Sequence[str], defaults: Mapping) -> tuple[list[Run], list[str]]:
-    """The runs of folders, and a line for each path that was left out: a plain file, an unfinished run, a repetition.
+    """The runs of folders and of studies (FILE.jsonl, FILE.jsonl:NAME), and a line for each path that was left out: a
+    plain file, an unfinished run, a repetition.
 
     Args:
         defaults: flag -> value of all flags: what a run from before a flag was there had.
@@ -93,22 +95,33 @@ def read(folders: Sequence[str], defaults: Mapping) -> tuple[list[Run], list[str
     runs, left_out, seen = [], [], set()
     for folder in folders:
         folder = os.path.normpath(folder)
+        if (study := studies.split(folder)) and not os.path.isdir(folder):
+            runs += [run for run in _of_study(*study, defaults) if run.folder not in seen]
+            seen.update(run.folder for run in runs)
+            continue
         if not os.path.lexists(folder):
             raise UserError(f"{folder}: not there; name run folders, such as runs/*")
         if not os.path.isdir(folder) or not os.path.exists(os.path.join(folder, "results.json")):
             left_out.append(f"{folder}: left out, no finished run (results.json)")
         elif os.path.realpath(folder) not in seen:
             seen.add(os.path.realpath(folder))
-            runs.append(_run(folder, defaults))
+            runs.append(_run(folder, os.path.basename(os.path.abspath(folder)), read_results(folder), defaults))
     return runs, left_out
 
 
-def _run(folder: str, defaults: Mapping) -> Run:
-    results = read_results(folder)
+def _of_study(file: str, name: str | None, defaults: Mapping) -> list[Run]:
+    """The run of a name, or all, of a study."""
+    kept = studies.read(file)
+    if name is not None and name not in kept:
+        raise UserError(f"{file}:{name}: no such run; there are {', '.join(kept)}")
+    return [_run(f"{file}:{run}", run, results, defaults) for run, results in kept.items() if name in (None, run)]
+
+
+def _run(folder: str, name: str, results: Mapping, defaults: Mapping) -> Run:
     flags = {**defaults, **(results.get("flags") or {})}
     # JSON has no tuples.
     flags = {k: tuple(v) if isinstance(v, list) else v for k, v in flags.items() if k not in {*IDLE, "seed"}}
-    return Run(os.path.basename(os.path.abspath(folder)), folder, results, flags, results.get("seed"))
+    return Run(name, folder, results, flags, results.get("seed"))
 
 
 def compare(runs: Sequence[Run], baseline: str | None = None) -> Comparison:

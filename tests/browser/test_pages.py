@@ -30,8 +30,8 @@ def inspection(folder):
 def comparison(folder):
     """compare.html of the kept runs on CIFAR-10-LT of one size."""
     from tools import compare_runs
-    runs = [ROOT / "docs/results/cifar10lt" / name for name in ("full_ce", "full_ce_cmo")]
-    assert compare_runs.main([*map(str, runs), f"--out={folder}"]) == 0
+    runs = [f"{ROOT}/docs/results/cifar10lt/runs.jsonl:{name}" for name in ("full_ce", "full_ce_cmo")]
+    assert compare_runs.main([*runs, f"--out={folder}"]) == 0
     return folder / "compare.html"
 
 

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from cmo_tf import config
+from cmo_tf.evaluation import studies
 from tools import comparison, reproduce
 
 DIGITS = ("--flagfile=flags/digits_recipe.cfg",)
@@ -19,8 +20,7 @@ def in_root(monkeypatch):
 def finish(folder, accuracy):
     """A folder with the results of a run."""
     os.makedirs(folder)
-    with open(os.path.join(reproduce.ROOT, "docs/results/cifar10lt/full_ce/results.json"), encoding="utf-8") as file:
-        found = json.load(file)
+    found = studies.read(os.path.join(reproduce.ROOT, "docs/results/cifar10lt/runs.jsonl"))["full_ce"]
     found |= {"accuracy": {"all": accuracy, "many": None, "medium": accuracy, "few": 0.0}, "seconds": 7.4,
              "best": {"accuracy": {"all": accuracy + 1}, "epoch": 3, "split": "test"}, "images_per_second": 1000.0}
     with open(os.path.join(folder, "results.json"), "w", encoding="utf-8") as file:
