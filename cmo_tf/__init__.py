@@ -6,26 +6,26 @@ Importing it loads neither keras nor tensorflow; the names below do when they ar
 import importlib
 from typing import TYPE_CHECKING
 
-from cmo_tf import _registration
-from cmo_tf.registry import Registry
+from cmo_tf.core import serialization
+from cmo_tf.core.registry import Registry
 
 __version__ = "0.1.0"
 
 _PUBLIC = Registry("name", {
     "CMO": "cmo_tf.mixing.cmo:CMO",
-    "LongTailClassifier": "cmo_tf.training.classifier:LongTailClassifier",
-    "UserError": "cmo_tf.errors:UserError",
+    "LongTailClassifier": "cmo_tf.classifier.classifier:LongTailClassifier",
+    "UserError": "cmo_tf.core.errors:UserError",
 })
-_MODULES = ("augment", "callbacks", "datasets", "evaluation", "long_tail", "losses", "methods", "mixing", "models",
-            "optim", "pipeline", "sampling", "schedules", "training")
+_MODULES = ("augment", "callbacks", "classifier", "datasets", "evaluation", "long_tail", "losses", "methods", "mixing",
+            "models", "optim", "pipeline", "report", "sampling")
 __all__ = [*_PUBLIC, "__version__"]
 
 if TYPE_CHECKING:
-    from cmo_tf.errors import UserError as UserError
+    from cmo_tf.classifier.classifier import LongTailClassifier as LongTailClassifier
+    from cmo_tf.core.errors import UserError as UserError
     from cmo_tf.mixing.cmo import CMO as CMO
-    from cmo_tf.training.classifier import LongTailClassifier as LongTailClassifier
 
-_registration.install()
+serialization.install()
 
 
 def __getattr__(name: str) -> object:

@@ -7,8 +7,8 @@ import hashlib
 
 import numpy as np
 
-from cmo_tf.errors import UserError
-from cmo_tf.types import ArrayLike
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike
 
 PROFILES = ("exp", "step")
 GROUPS = ("many", "medium", "few")

@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -12,7 +12,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         from cmo_tf import config as configuration
-        from cmo_tf import usage
+        from cmo_tf.config import usage
         from cmo_tf.serving import flags as modes
         config, files, values = configuration.parse(arguments)
         if (text := usage.asked(values)) is not None:
@@ -24,16 +24,16 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"cmo_tf: {error}", *error.listing, sep="\n", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:  # not while training, which saves: see training.signals
+    except KeyboardInterrupt:  # not while training, which saves: see run.signals
         print("cmo_tf: interrupted; the same command starts or resumes it", file=sys.stderr)
         return 130
 
 
 def _run(config, files, arguments):
     import_tensorflow()
+    from cmo_tf.classifier.evaluator import accuracy_line
+    from cmo_tf.run import finished, folder, run, signals
     from cmo_tf.serving import MODES
-    from cmo_tf.training import finished, folder, run, signals
-    from cmo_tf.training.evaluate import accuracy_line
     _check_backend()
     try:
         if config.mode in MODES:

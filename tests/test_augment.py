@@ -7,7 +7,7 @@ from scipy import stats
 
 from cmo_tf.augment import AUGMENTATIONS, resolve
 from cmo_tf.augment.policies import CenterCrop, CropFlip, center_crop
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 SEED = tf.constant([3, 4], tf.int64)
 

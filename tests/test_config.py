@@ -13,7 +13,7 @@ from program import ROOT
 
 from cmo_tf import config
 from cmo_tf.config import Config
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.methods import METHODS
 from cmo_tf.mixing import DEFAULTS as MIXER_DEFAULTS
 
@@ -210,7 +210,8 @@ def test_help_mentions_every_flag_under_its_subject(flag, capsys):
 
 
 def test_short_help_names_what_most_runs_need(capsys):
-    from cmo_tf import main, usage
+    from cmo_tf import main
+    from cmo_tf.config import usage
     assert main.main(["--helpshort"]) == 0
     text = capsys.readouterr().out
     assert set(re.findall(r"^  --(\w+)", text, re.MULTILINE)) == set(usage.COMMON)

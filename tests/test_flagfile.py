@@ -2,8 +2,9 @@
 
 import pytest
 
-from cmo_tf import config, flagfile
-from cmo_tf.errors import UserError
+from cmo_tf import config
+from cmo_tf.config import flagfile
+from cmo_tf.core.errors import UserError
 
 
 @pytest.fixture

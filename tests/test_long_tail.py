@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.long_tail import (
     class_counts,
     count_labels,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cmo_tf.errors import UserError
-from cmo_tf.numbers import check_counts, effective_number, effective_number_weights
+from cmo_tf.core.class_counts import check_counts, effective_number, effective_number_weights
+from cmo_tf.core.errors import UserError
 
 CIFAR100_LT = [int(500 * 0.01 ** (k / 99)) for k in range(100)]
 

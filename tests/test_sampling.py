@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.long_tail import class_counts, shot_groups
 from cmo_tf.sampling import class_distribution, class_table
 

@@ -6,9 +6,9 @@ import pytest
 from program import ROOT
 
 from cmo_tf import config
-from cmo_tf.errors import UserError
-from cmo_tf.schedules import SCHEDULES, cosine_schedule, epoch_at, step_schedule
-from cmo_tf.training.timeline import Timeline
+from cmo_tf.core.errors import UserError
+from cmo_tf.optim.schedules import SCHEDULES, cosine_schedule, epoch_at, step_schedule
+from cmo_tf.run.timeline import Timeline
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from cmo_tf.errors import UserError  # noqa: E402
+from cmo_tf.core.errors import UserError  # noqa: E402
 from tools.benchmarks import rounds  # noqa: E402
 
 BENCHES = {"stream": "stream:make", "step": "step:make", "variants": "step:make_variants", "mix": "step:make_mix",
@@ -86,7 +86,7 @@ def main(arguments=None) -> int:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
     if values.json:
-        from cmo_tf.training import memory
+        from cmo_tf.monitoring import memory
         machine = {"cores": len(os.sched_getaffinity(0)), "processor": platform.machine()}
         with open(values.json, "w", encoding="utf-8") as file:
             json.dump({"machine": machine, "peak_rss_bytes": memory.peak_rss(), **results}, file, indent=1)

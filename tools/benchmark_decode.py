@@ -20,7 +20,7 @@ from absl import flags
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout that is not installed
 
-from cmo_tf.errors import UserError  # noqa: E402
+from cmo_tf.core.errors import UserError  # noqa: E402
 
 SIDE, PLAIN, OURS = 224, "decode_jpeg + resize", "random resized crop"
 

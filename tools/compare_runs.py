@@ -19,8 +19,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from cmo_tf.config import Config  # noqa: E402
-from cmo_tf.errors import UserError  # noqa: E402
-from cmo_tf.evaluation import comparison, comparison_report  # noqa: E402
+from cmo_tf.core.errors import UserError  # noqa: E402
+from cmo_tf.report import comparison, comparison_report  # noqa: E402
 
 
 def main(arguments=None) -> int:

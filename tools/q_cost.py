@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
 
-from cmo_tf.errors import UserError  # noqa: E402
+from cmo_tf.core.errors import UserError  # noqa: E402
 from cmo_tf.long_tail import class_counts  # noqa: E402
 
 BATCH = 128

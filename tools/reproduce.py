@@ -24,10 +24,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from cmo_tf import config as configuration  # noqa: E402
-from cmo_tf import flagfile, long_tail  # noqa: E402
-from cmo_tf.errors import UserError  # noqa: E402
-from cmo_tf.evaluation import results  # noqa: E402
+from cmo_tf import long_tail  # noqa: E402
+from cmo_tf.config import flagfile  # noqa: E402
+from cmo_tf.core.errors import UserError  # noqa: E402
 from cmo_tf.evaluation.estimates import estimate as estimate_of  # noqa: E402
+from cmo_tf.report import results  # noqa: E402
 from tools import comparison  # noqa: E402
 
 COLUMNS = ("all", "many", "medium", "few")
@@ -111,7 +112,7 @@ def finished(folder: str) -> dict | None:
 def training_images(config) -> int:
     """Images of the training split, without reading a big set."""
     if config.dataset not in PER_CLASS:
-        from cmo_tf.training import data
+        from cmo_tf.run import data
         return len(data.load(config).train)
     classes, each = PER_CLASS[config.dataset]
     return sum(long_tail.long_tailed_counts([each] * classes, config.imbalance_ratio, config.profile,

@@ -20,8 +20,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 
 from cmo_tf import long_tail, sampling  # noqa: E402
-from cmo_tf.errors import UserError  # noqa: E402
-from cmo_tf.evaluation import metrics, results  # noqa: E402
+from cmo_tf.core.errors import UserError  # noqa: E402
+from cmo_tf.evaluation import metrics  # noqa: E402
+from cmo_tf.report import results  # noqa: E402
 
 INATURALIST = (437_513, 8_142)
 IMAGES = (10_000, 100_000, 1_000_000, 10_000_000)

@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import NamedTuple
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 
 class Row(NamedTuple):

@@ -17,8 +17,8 @@ from absl import flags
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout that is not installed
 
+from cmo_tf.core.errors import UserError  # noqa: E402
 from cmo_tf.datasets import BIG, DATA_FORMATS  # noqa: E402
-from cmo_tf.errors import UserError  # noqa: E402
 
 # Training pictures, classes, pictures of the largest and the smallest class, test pictures.
 PUBLISHED = {"imagenet_lt": (115_846, 1000, 1280, 5, 50_000), "inaturalist2018": (437_513, 8142, 1000, 2, 24_426)}

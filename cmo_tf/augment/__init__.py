@@ -8,8 +8,8 @@ A policy has `draw(seed, batch_size) -> {name: tensor (B, ...)}`, stateless and 
 
 import inspect
 
-from cmo_tf.errors import UserError
-from cmo_tf.registry import Registry
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.registry import Registry
 
 _POLICIES, _RECIPES = "cmo_tf.augment.policies", "cmo_tf.augment.recipes"
 AUGMENTATIONS = Registry("augmentation", {

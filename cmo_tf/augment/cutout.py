@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 FILLS = ("black", "mean")
 

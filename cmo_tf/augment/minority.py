@@ -7,7 +7,7 @@ from cmo_tf.augment.blur import KernelBlur
 from cmo_tf.augment.compose import run
 from cmo_tf.augment.jitter import ColorJitter
 from cmo_tf.augment.rows import by_row, check_pixels
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 
 class Minority:

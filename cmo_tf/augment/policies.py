@@ -7,7 +7,7 @@ padding is black, as published (normalised it is `-mean / std`, not 0).
 
 import tensorflow as tf
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 
 class CropFlip:

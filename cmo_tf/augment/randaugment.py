@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from cmo_tf.augment import color, geometry, ops
 from cmo_tf.augment.rows import OpTable, check_pixels
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 MAX_LEVEL = 10.0
 FILL = (124, 116, 104)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from cmo_tf.augment import encoded as encoded_pictures
 from cmo_tf.augment.rows import check_pixels
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 ATTEMPTS = 10
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 
 def by_row(images, choice, branches):

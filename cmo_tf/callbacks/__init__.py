@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cmo_tf.registry import Registry
+from cmo_tf.core.registry import Registry
 
 WEIGHTINGS = Registry("re-weighting", {
     "none": "cmo_tf.callbacks.weightings:NONE",

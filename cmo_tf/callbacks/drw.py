@@ -1,8 +1,8 @@
 """Deferred re-weighting (Cao et al., NeurIPS 2019): effective-number weights from an epoch on."""
 
 from cmo_tf.callbacks.reweight import Reweight
-from cmo_tf.numbers import effective_number_weights
-from cmo_tf.types import ArrayLike
+from cmo_tf.core.class_counts import effective_number_weights
+from cmo_tf.core.types import ArrayLike
 
 
 class DRW(Reweight):

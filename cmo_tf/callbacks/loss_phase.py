@@ -3,7 +3,7 @@
 import keras
 
 from cmo_tf.callbacks.assign import assign_in_loss
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 
 class LossPhase(keras.callbacks.Callback):

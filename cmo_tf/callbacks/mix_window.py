@@ -2,7 +2,7 @@
 
 import keras
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 
 class MixWindow(keras.callbacks.Callback):

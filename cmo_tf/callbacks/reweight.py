@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from cmo_tf.callbacks.assign import assign_in_loss
-from cmo_tf.errors import UserError
-from cmo_tf.types import ArrayLike
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike
 
 
 class Reweight(keras.callbacks.Callback):

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cmo_tf.numbers import effective_number_weights, inverse_frequency_weights
-from cmo_tf.types import ArrayLike
+from cmo_tf.core.class_counts import effective_number_weights, inverse_frequency_weights
+from cmo_tf.core.types import ArrayLike
 
 
 class Weighting(NamedTuple):

@@ -1,9 +1,9 @@
 """The catalogue of image sets: a name, `tfds:NAME` or `folder:DIR` -> Source. Nothing heavy is imported by it."""
 
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.registry import Registry
 from cmo_tf.datasets.bad_images import MAX_BAD
 from cmo_tf.datasets.source import Source, Split
-from cmo_tf.errors import UserError
-from cmo_tf.registry import Registry
 
 __all__ = ["DATASETS", "PREFIXES", "Source", "Split", "check", "load"]
 

@@ -2,7 +2,7 @@
 
 import math
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 ACTIONS = ("error", "skip")
 MAX_BAD = 0.05

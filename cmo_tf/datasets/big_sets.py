@@ -2,12 +2,12 @@
 
 import os
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.category_json import read_categories, read_json
 from cmo_tf.datasets.lists import check_classes, check_first, read_list
 from cmo_tf.datasets.source import Source, Split
 from cmo_tf.datasets.synsets import synset_names
 from cmo_tf.datasets.tfds_records import find_store
-from cmo_tf.errors import UserError
 
 IMAGE_SIZE = 224
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.lists import check_classes, check_first
 from cmo_tf.datasets.source import Split
-from cmo_tf.errors import UserError
 
 
 def read_json(data_dir: str, train: str, test: str) -> tuple[Split, Split, tuple[str, ...]]:

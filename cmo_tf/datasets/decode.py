@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.bad_images import BadImages, reason
-from cmo_tf.errors import UserError
 
 FORMATS = ("JPEG", "PNG")
 # What Pillow raises on damaged files, EXIF blocks included; anything else is a bug of ours.

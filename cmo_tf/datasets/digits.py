@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.source import Source, Split
-from cmo_tf.errors import UserError
 
 TEST_PER_CLASS = 30
 # Measured on the 1,497 training images.

@@ -4,11 +4,11 @@ import os
 
 import numpy as np
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import folder_notes, kept_split, own_pictures
 from cmo_tf.datasets.bad_images import MAX_BAD
 from cmo_tf.datasets.own_pictures import MEMORY_LIMIT, Listing
 from cmo_tf.datasets.source import Source, Split, check_class_names
-from cmo_tf.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import own_pictures
 from cmo_tf.datasets.own_pictures import PARTS, Listing
 from cmo_tf.datasets.source import Source, Split
-from cmo_tf.errors import UserError
 
 SHOWN = 3
 # Of larger files the first, middle and last block are hashed, with the size.

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 
 def read_list(path: str, root: str) -> tuple[np.ndarray, np.ndarray]:

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import folder_notes
 from cmo_tf.datasets.bad_images import MAX_BAD, BadImages
 from cmo_tf.datasets.decode import each_image, read_images
 from cmo_tf.datasets.source import Source, Split, check_class_names, held_out, pixel_statistics, stored_size
-from cmo_tf.errors import UserError
 
 IMAGE_SIZE = 64
 MEMORY_LIMIT = 2 * 1024**3

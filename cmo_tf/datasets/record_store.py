@@ -10,9 +10,9 @@ import threading
 
 import numpy as np
 
-from cmo_tf.damage import DAMAGE
+from cmo_tf.core.damage import DAMAGE
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.decode import Progress
-from cmo_tf.errors import UserError
 
 INDEX_FILE = "cmo_tf_index.npz"
 HEADER, FOOTER = 12, 4  # of a TFRecord: length and its checksum before the data, a checksum behind it

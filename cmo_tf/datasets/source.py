@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cmo_tf.errors import UserError
-from cmo_tf.numbers import check_labels
+from cmo_tf.core.class_counts import check_labels
+from cmo_tf.core.errors import UserError
 
 if TYPE_CHECKING:
     from cmo_tf.datasets.record_store import RecordStore

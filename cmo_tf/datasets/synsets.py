@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 SYNSET = re.compile(rb"n\d{8}")
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.record_store import RecordStore
 from cmo_tf.datasets.source import Split
 from cmo_tf.datasets.tfds_store import open_set
-from cmo_tf.errors import UserError
 
 FORMATS = {"tfrecord": False, "array_record": True}
 

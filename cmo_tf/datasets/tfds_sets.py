@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.source import Source, Split, held_out, pixel_statistics, stored_size
 from cmo_tf.datasets.tfds_store import open_set, read_split
-from cmo_tf.errors import UserError
 
 # The CIFAR-10 constants of the official code, which uses them for CIFAR-100 too.
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.decode import Progress, read_image
-from cmo_tf.errors import UserError
 
 SMALL_DOWNLOAD = 1024**3
 CONNECT_SECONDS = 10

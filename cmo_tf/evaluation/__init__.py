@@ -1,1 +1,1 @@
-"""What a run says about itself: accuracy by shot group, calibration, results.json, the report (no TensorFlow)."""
+"""Numbers about predictions: accuracy by shot group, calibration, temperature, priors, estimates (no TensorFlow)."""

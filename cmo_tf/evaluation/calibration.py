@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cmo_tf.core.types import ArrayLike
 from cmo_tf.evaluation.metrics import Predictions, group_mask
 from cmo_tf.long_tail import GROUPS
-from cmo_tf.types import ArrayLike
 
 NUM_BINS = 15
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cmo_tf.core.types import ArrayLike
 from cmo_tf.long_tail import GROUPS
-from cmo_tf.types import ArrayLike
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
-from cmo_tf.errors import UserError
-from cmo_tf.numbers import check_counts
-from cmo_tf.types import ArrayLike
+from cmo_tf.core.class_counts import check_counts
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike
 
 KINDS = ("none", "uniform", "train")
 FILE = "file:"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import plain, read_history, read_predictions, read_results, write_atomically
+from cmo_tf.core.errors import UserError
+from cmo_tf.report.results import plain, read_history, read_predictions, read_results, write_atomically
 
 ENDING = ".jsonl"
 _BY_ITEM = ("flags", "versions")  # of which each item is shared or not for itself

@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from cmo_tf import config as configuration
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation import report_html, report_md
-from cmo_tf.evaluation.results import plain, write_atomically
+from cmo_tf.core.errors import UserError
 from cmo_tf.inspection import findings, page, suggest, timing
+from cmo_tf.report import report_html, report_md
+from cmo_tf.report.results import plain, write_atomically
+from cmo_tf.run.folder import check_writable
 from cmo_tf.serving.table import one_line
-from cmo_tf.training.folder import check_writable
 
 # Flags that are kept as they are given, in suggested.cfg too; others of the suggestion can be given to replace it.
 KEPT = ("data_dir", "data_format", "imbalance_ratio", "profile", "max_per_class", "split_seed")

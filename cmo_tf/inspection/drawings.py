@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cmo_tf.evaluation.svg import COLOURS, drawing
+from cmo_tf.report.svg import COLOURS, drawing
 
 
 @drawing("Shorter side of the pictures in pixels")

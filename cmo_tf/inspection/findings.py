@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cmo_tf import datasets, long_tail
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.source import held_out
-from cmo_tf.errors import UserError
 from cmo_tf.inspection import duplicates, layout, survey
 from cmo_tf.inspection.survey import Picture
-from cmo_tf.training.data import split_indices
+from cmo_tf.run.data import split_indices
 
 
 @dataclass

@@ -4,11 +4,11 @@ from collections import Counter
 
 import numpy as np
 
-from cmo_tf.evaluation import class_plots
-from cmo_tf.evaluation.report import Figure, Report
-from cmo_tf.evaluation.report_tables import NONE, Table
 from cmo_tf.inspection import drawings
 from cmo_tf.long_tail import GROUPS, shot_groups
+from cmo_tf.report import class_plots
+from cmo_tf.report.report import Figure, Report
+from cmo_tf.report.report_tables import NONE, Table
 
 ROWS = 200  # of a table of problems; inspect.json has all
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.decode import DAMAGE, FORMATS, Progress, read_image
-from cmo_tf.errors import UserError
 
 SIDE = 36
 LEAST_TURNS = 24  # of 224: below lie smooth gradients, skies above all, which all look alike

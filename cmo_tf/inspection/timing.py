@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from cmo_tf.classifier import build
 from cmo_tf.config import Config
 from cmo_tf.datasets import Split
 from cmo_tf.datasets.source import stored_size
 from cmo_tf.long_tail import shot_groups
 from cmo_tf.pipeline import steps_per_epoch
-from cmo_tf.training import build
-from cmo_tf.training.data import RunData
-from cmo_tf.training.repeatable import make_repeatable
-from cmo_tf.training.timeline import Timeline
+from cmo_tf.run.data import RunData
+from cmo_tf.run.repeatable import make_repeatable
+from cmo_tf.run.timeline import Timeline
 
 WARM = 3  # steps before the clock starts; the first compiles
 

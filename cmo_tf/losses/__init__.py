@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cmo_tf.registry import Registry
+from cmo_tf.core.registry import Registry
 
 LOSSES = Registry(
     "loss",
@@ -40,12 +40,13 @@ _LAZY = Registry(
         "Mixed": "cmo_tf.losses.mixed:Mixed",
         "PaCo": "cmo_tf.losses.paco:PaCo",
         "RIDE": "cmo_tf.losses.ride:RIDE",
-        "effective_number_weights": "cmo_tf.numbers:effective_number_weights",
+        "effective_number_weights": "cmo_tf.core.class_counts:effective_number_weights",
         "mixed_terms": "cmo_tf.losses.mixed:mixed_terms",
     },
 )
 
 if TYPE_CHECKING:
+    from cmo_tf.core.class_counts import effective_number_weights as effective_number_weights
     from cmo_tf.losses.balanced_softmax import BalancedSoftmax as BalancedSoftmax
     from cmo_tf.losses.base import LongTailLoss as LongTailLoss
     from cmo_tf.losses.cross_entropy import CrossEntropy as CrossEntropy
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from cmo_tf.losses.paco import PaCo as PaCo
     from cmo_tf.losses.ride import RIDE as RIDE
     from cmo_tf.losses.ride_router import ExpertAssignment as ExpertAssignment
-    from cmo_tf.numbers import effective_number_weights as effective_number_weights
 
 
 def __getattr__(name: str) -> object:

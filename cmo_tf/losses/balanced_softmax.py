@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from cmo_tf.core.types import ArrayLike, Tensor
 from cmo_tf.losses.base import CountedLoss, cross_entropy
-from cmo_tf.types import ArrayLike, Tensor
 
 # What an empty class counts as: far below one image, so that the softmax all but leaves it out, and finite.
 EMPTY_CLASS = 1e-6

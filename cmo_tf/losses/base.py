@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from cmo_tf.errors import UserError
-from cmo_tf.numbers import check_counts
-from cmo_tf.types import ArrayLike, Tensor
+from cmo_tf.core.class_counts import check_counts
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike, Tensor
 
 
 class LongTailLoss(keras.losses.Loss):

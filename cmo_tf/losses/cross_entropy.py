@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike, Tensor
 from cmo_tf.losses.base import LongTailLoss, cross_entropy
-from cmo_tf.types import ArrayLike, Tensor
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike
 from cmo_tf.losses.base import LongTailLoss, cross_entropy
-from cmo_tf.types import ArrayLike
 
 # Below this the power of a gamma under 1 would have no finite slope.
 SMALLEST = 1e-12

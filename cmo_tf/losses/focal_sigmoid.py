@@ -5,9 +5,9 @@ import math
 import keras
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike
 from cmo_tf.losses.base import LongTailLoss
-from cmo_tf.types import ArrayLike
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")

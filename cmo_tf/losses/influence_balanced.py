@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike
 from cmo_tf.losses.base import LongTailLoss, constant_variable, cross_entropy, row_vector
-from cmo_tf.types import ArrayLike
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike
 from cmo_tf.losses.base import CountedLoss, cross_entropy
-from cmo_tf.types import ArrayLike
 
 SHAPES = {
     "concave": lambda t, power: np.sin(t * np.pi / 2.0),

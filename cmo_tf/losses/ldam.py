@@ -4,10 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.class_counts import check_counts
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike, Tensor
 from cmo_tf.losses.base import CountedLoss, cross_entropy
-from cmo_tf.numbers import check_counts
-from cmo_tf.types import ArrayLike, Tensor
 
 
 def ldam_margins(class_counts: ArrayLike, max_margin: float = 0.5) -> np.ndarray:

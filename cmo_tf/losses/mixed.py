@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import Tensor
 from cmo_tf.losses.base import LongTailLoss, sum_of_quotients
-from cmo_tf.types import Tensor
 
 
 def mixed_terms(loss: LongTailLoss, y: Tensor, y_q: Tensor, lam: Tensor, logits: Tensor,

@@ -4,7 +4,7 @@ Methods that learn to weigh or draw by a balanced set, and those that generate i
 each, with a Stage whose classifier has a `train_step` of its own or whose stream brings the second batch.
 """
 
-from cmo_tf.registry import Registry
+from cmo_tf.core.registry import Registry
 
 METHODS = Registry("method", {
     "plain": "cmo_tf.methods.presets:PLAIN",

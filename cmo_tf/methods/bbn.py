@@ -12,7 +12,7 @@ their branch, and the first term is the mixed loss.
 
 from dataclasses import replace
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.methods.presets import Method
 from cmo_tf.methods.stage import Stage
 from cmo_tf.models import MODELS

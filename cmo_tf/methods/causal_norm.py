@@ -6,7 +6,7 @@ takes its direction out of the logits at inference. With a mixer the mean is tha
 the paper's tables come from a backbone of 128 features, --model=resnet32_128.
 """
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.methods.presets import Method
 from cmo_tf.methods.stage import Stage
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models.ride import parts
 from cmo_tf.models.router import HIDDEN, ask, wanted
 from cmo_tf.pipeline import eval_batches

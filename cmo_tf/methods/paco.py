@@ -11,7 +11,7 @@ starts with random keys and random labels, and batches are full.
 """
 
 from cmo_tf import augment
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.methods.presets import Method
 from cmo_tf.methods.stage import Stage
 

@@ -16,7 +16,7 @@ balanced sampler begin anew each epoch.
 import os
 from dataclasses import dataclass
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.methods.presets import Method
 from cmo_tf.methods.second_stage import first, plain_flags
 from cmo_tf.methods.stage import Stage

@@ -17,7 +17,7 @@ class Stage:
         flags: values that replace those of the run's Config during the stage (epochs, lr, sampler, mix, ...).
         trains: False for a stage without steps, which only builds its network and finishes it.
 
-    The hooks get `build`, the module cmo_tf.training.build, so that methods need not import the trainer.
+    The hooks get `build`, the module cmo_tf.classifier.build, so that methods need not import the trainer.
     """
 
     name: str = "train"

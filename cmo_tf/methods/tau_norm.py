@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.methods.presets import Method
 from cmo_tf.methods.second_stage import first
 from cmo_tf.methods.stage import Stage

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from cmo_tf.errors import UserError
-from cmo_tf.types import Batch
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import Batch
 
 
 class Mixer(keras.layers.Layer):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cmo_tf.types import Tensor
+from cmo_tf.core.types import Tensor
 
 
 def cut_box(lam: Tensor, center_y: Tensor, center_x: Tensor, height: Tensor,

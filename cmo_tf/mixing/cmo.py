@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from cmo_tf.core.types import Batch, Tensor
 from cmo_tf.mixing.base import PlannedMixer
 from cmo_tf.mixing.boxes import cut_box
-from cmo_tf.types import Batch, Tensor
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.class_counts import check_counts
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike
 from cmo_tf.mixing.mixup import Mixup
-from cmo_tf.numbers import check_counts
-from cmo_tf.types import ArrayLike
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")

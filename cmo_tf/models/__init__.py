@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.registry import Registry
+from cmo_tf.core.types import Model
 from cmo_tf.models.applications import PREFIX, Networks
-from cmo_tf.registry import Registry
-from cmo_tf.types import Model
 
 if TYPE_CHECKING:
     from cmo_tf.models.heads import NormedLinear as NormedLinear

@@ -6,7 +6,7 @@ without ImageNet's mean, "inside" where layers of the network itself take raw pi
 
 import functools
 
-from cmo_tf.registry import Registry
+from cmo_tf.core.registry import Registry
 
 PREFIX = "keras:"
 PIXELS = {

@@ -11,7 +11,7 @@ import sys
 import keras
 from keras import layers, ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models.applications import PIXELS, PREFIX
 from cmo_tf.models.heads import classifier, uniform_linear
 

@@ -9,7 +9,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models.heads import classifier, uniform_linear
 from cmo_tf.models.resnet import RESNET50
 from cmo_tf.models.resnet_blocks import block, trunk

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models.heads import layer_seed, unit_norm
 
 

@@ -11,7 +11,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models import pretrained
 from cmo_tf.models.heads import classifier, he_normal, layer_seed, uniform_linear
 from cmo_tf.models.resnet_cifar import check_shape

@@ -5,7 +5,7 @@ import re
 import keras
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models.two_stage import copy, linear_head
 
 

@@ -6,7 +6,7 @@ import zlib
 import keras
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 
 def layer_seed(seed: int | None, name: str) -> int | None:

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models.heads import layer_seed, linear_of, uniform_linear, unit_norm
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import keras
 from keras import layers, ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models.heads import classifier, he_normal, layer_seed
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import keras
 from keras import layers, ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models.heads import NormedLinear, layer_seed
 from cmo_tf.models.resnet_cifar import basic_block, check_depth, check_shape, stem
 

@@ -13,8 +13,8 @@ import zipfile
 
 import keras
 
-from cmo_tf.damage import DAMAGE
-from cmo_tf.errors import UserError
+from cmo_tf.core.damage import DAMAGE
+from cmo_tf.core.errors import UserError
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5", "classes.json"}
 CONFIG_LIMIT = 2**26

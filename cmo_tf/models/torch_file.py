@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from cmo_tf.damage import DAMAGE
-from cmo_tf.errors import UserError
+from cmo_tf.core.damage import DAMAGE
+from cmo_tf.core.errors import UserError
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike
 from cmo_tf.models.causal import CausalNorm
 from cmo_tf.models.heads import NormedLinear
-from cmo_tf.types import ArrayLike
 
 # Layer class -> torch parameter -> (Keras variable, transposition of the torch array into Keras' order).
 RULES = {

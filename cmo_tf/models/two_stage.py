@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models.heads import NormedLinear, classifier, layer_seed, linear_of
 
 SCALE = "class_scale"

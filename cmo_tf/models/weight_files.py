@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from cmo_tf.damage import DAMAGE
-from cmo_tf.errors import UserError
+from cmo_tf.core.damage import DAMAGE
+from cmo_tf.core.errors import UserError
 from cmo_tf.models import saved_file
 from cmo_tf.models.torch_weights import load_torch_weights
 

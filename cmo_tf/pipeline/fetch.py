@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from cmo_tf.augment.compose import can_read, read, run
 from cmo_tf.augment.policies import center_crop
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.pipeline.plan import Draw, stateless_seed
 
 

@@ -4,7 +4,7 @@ import enum
 
 import tensorflow as tf
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.mixing.boxes import cut_box
 
 

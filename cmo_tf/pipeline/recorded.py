@@ -8,7 +8,7 @@ permutation as even as that of random access, but each image still comes once an
 import numpy as np
 import tensorflow as tf
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.pipeline.order import draw_by_epoch, steps_per_epoch
 from cmo_tf.pipeline.pictures import encoded_of
 from cmo_tf.pipeline.plan import Draw, stateless_seed

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from cmo_tf.errors import UserError
-from cmo_tf.numbers import check_counts
+from cmo_tf.core.class_counts import check_counts
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike
 from cmo_tf.pipeline.plan import Planner
 from cmo_tf.sampling import class_distribution
-from cmo_tf.types import ArrayLike
 
 MAX_INTERLEAVED = 256
 

@@ -7,15 +7,15 @@ import numpy as np
 import tensorflow as tf
 
 from cmo_tf import augment as augmentation
-from cmo_tf.errors import UserError
-from cmo_tf.numbers import check_labels
+from cmo_tf.core.class_counts import check_labels
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.types import ArrayLike, Tensor
 from cmo_tf.pipeline.fetch import Fetch
 from cmo_tf.pipeline.order import index_draw, order_batches, record_draws
 from cmo_tf.pipeline.plan import Draw, Planner, stateless_seed
 from cmo_tf.pipeline.recorded import recorded_batches, recorded_draws, streams
-from cmo_tf.samplers import epoch_order
 from cmo_tf.sampling import class_distribution, class_table
-from cmo_tf.types import ArrayLike, Tensor
+from cmo_tf.sampling.samplers import epoch_order
 
 Q_SOURCES = ("index", "rejection", "interleave")
 
@@ -52,8 +52,8 @@ def train_stream(images: Tensor, labels: ArrayLike, *, batch_size: int, seed: in
             row of the same batch. Mixers name theirs; CMO has canvas "p" and partner "q".
         plan: "box" for pasted patches, "blend" for the mixup family, whose lam is not rounded to pixels.
         unmixed: where unmixed batches come from, "canvas" or "p" (they differ where the canvas is "q").
-        sampler: what an epoch of P is made of, see `cmo_tf.samplers`; epochs: length of the run, for those that change;
-            sampler_options: of a sampler that has some, such as `undersampling.Undersample`.
+        sampler: what an epoch of P is made of, see `cmo_tf.sampling.samplers`; epochs: length of the run, for those
+            that change; sampler_options: of a sampler that has some, such as `undersampling.Undersample`.
         view2: augmentation, given as `augment`, of a second view of each image, with draws of its own; None: no view.
         fill: give a shard that has no rows of a short batch one row of it, and all batches a column `real` float32
             (b,), 0 for such a row.

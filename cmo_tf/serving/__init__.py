@@ -1,7 +1,7 @@
 """What is done with a finished run, or before one: `--mode=predict`, `export` and `preview`. Nothing heavy is imported
 by it."""
 
-from cmo_tf.registry import Registry
+from cmo_tf.core.registry import Registry
 
 __all__ = ["MODES"]
 

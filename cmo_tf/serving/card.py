@@ -4,8 +4,8 @@ After Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019); made from 
 """
 
 from cmo_tf.config import Config
-from cmo_tf.evaluation.report_md import escape, table
 from cmo_tf.long_tail import GROUPS
+from cmo_tf.report.report_md import escape, table
 
 FILE = "MODEL_CARD.md"
 SMALL_TEST = 30

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.pipeline import eval_batches
 
 IMAGES = 128

@@ -6,14 +6,14 @@ import os
 
 import numpy as np
 
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import plain
+from cmo_tf.core.errors import UserError
+from cmo_tf.report.results import plain
+from cmo_tf.run import classes, folder, split_file, versions
 from cmo_tf.serving import card, check, model, pictures
 from cmo_tf.serving.flags import formats
 from cmo_tf.serving.formats import FORMATS
 from cmo_tf.serving.interrupt import ending
 from cmo_tf.serving.whole_folder import whole_folder
-from cmo_tf.training import classes, folder, split_file, versions
 
 ABOUT = "export.json"
 

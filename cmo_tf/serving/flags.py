@@ -1,6 +1,6 @@
 """Which flags go with which mode; asked before TensorFlow is imported."""
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.serving.formats import FORMATS, check_installed
 
 # Flag -> the modes that it is for. All others are for training, and describe the run that a mode reads or looks at.

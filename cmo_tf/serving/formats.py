@@ -3,8 +3,8 @@
 import importlib.util
 from collections.abc import Iterable
 
-from cmo_tf.errors import UserError
-from cmo_tf.registry import Registry
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.registry import Registry
 
 # Each entry is a function (served, folder, data) -> (name of the file or folder written, function images -> outputs).
 FORMATS = Registry("export format", {

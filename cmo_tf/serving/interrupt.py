@@ -3,7 +3,7 @@
 import contextlib
 import signal
 
-from cmo_tf.training.signals import Stopped
+from cmo_tf.run.signals import Stopped
 
 
 class Ended(Stopped):

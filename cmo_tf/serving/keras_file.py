@@ -3,7 +3,7 @@
 import os
 
 from cmo_tf.models import saved_file
-from cmo_tf.training import classes
+from cmo_tf.run import classes
 
 FILE = "model.keras"
 

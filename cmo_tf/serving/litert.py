@@ -6,11 +6,11 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.pipeline import eval_batches
+from cmo_tf.run import classes
 from cmo_tf.serving.quiet import converting
 from cmo_tf.serving.savedmodel import save, whole
-from cmo_tf.training import classes
 
 FILE, FILE_INT8 = "model.tflite", "model_int8.tflite"
 # Training images that show the converter how large activations get.

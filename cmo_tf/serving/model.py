@@ -6,10 +6,11 @@ import os
 import keras
 import numpy as np
 
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import read_results
+from cmo_tf.classifier import build
+from cmo_tf.core.errors import UserError
 from cmo_tf.models import saved_file
-from cmo_tf.training import build, calibrate, classes, course
+from cmo_tf.report.results import read_results
+from cmo_tf.run import calibration, classes, stages
 
 ROUTER = "expert_help_pred_fc"
 
@@ -74,7 +75,7 @@ def load(run_dir: str, config) -> Served:
     """The Served of a run folder, for which the data set need not be there.
 
     Args:
-        config: the run's Config (`training.folder.read_config`), with its own `--test_prior` where one is asked for.
+        config: the run's Config (`run.folder.read_config`), with its own `--test_prior` where one is asked for.
 
     Raises:
         UserError: no finished run is there, or its files do not go together.
@@ -93,8 +94,8 @@ def load(run_dir: str, config) -> Served:
     alone = dataclasses.replace(config, strategy="none", num_devices=0, sync_bn=False, worker_hosts=None,
                                 worker_index=None)
     # The loss of the last stage says what logits mean.
-    config = course.legs(alone, int(counts.sum()))[-1].config
+    config = stages.legs(alone, int(counts.sum()))[-1].config
     evaluator = build.evaluator(config, counts, network, build.loss(config, counts))
-    calibrate.apply(config, evaluator, results)
+    calibration.apply(config, evaluator, results)
     return Served(run_dir, config, results, names, network, float(evaluator.scale),
                   np.float32(evaluator.scale) * evaluator.offset)

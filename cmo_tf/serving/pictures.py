@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import BIG
 from cmo_tf.datasets.decode import read_image
 from cmo_tf.datasets.source import stored_size
-from cmo_tf.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

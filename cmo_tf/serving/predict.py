@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import tensorflow as tf
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.decode import Progress
-from cmo_tf.errors import UserError
+from cmo_tf.run import folder
 from cmo_tf.serving import model, pictures, table
 from cmo_tf.serving.interrupt import ending
-from cmo_tf.training import folder
 
 # Pictures at once: enough to keep the processor busy, few enough for large ones.
 CHUNK = 64

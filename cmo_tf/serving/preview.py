@@ -5,14 +5,15 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import write_atomically
+from cmo_tf.core.errors import UserError
 from cmo_tf.mixing import MIXERS
+from cmo_tf.monitoring import event_file, tiles
 from cmo_tf.pipeline import eval_batches
+from cmo_tf.report.results import write_atomically
+from cmo_tf.run import data as run_data
+from cmo_tf.run import folder, panel, split_file
 from cmo_tf.serving.interrupt import ending
 from cmo_tf.serving.whole_folder import whole_folder
-from cmo_tf.training import data as run_data
-from cmo_tf.training import event_file, folder, panel, split_file, tiles
 
 FOLDER = "preview"
 NAMES = ("p", "q", "mixed", "contexts")

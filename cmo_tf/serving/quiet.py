@@ -7,8 +7,8 @@ import sys
 import tempfile
 import warnings
 
-from cmo_tf.errors import UserError
-from cmo_tf.training.signals import Stopped
+from cmo_tf.core.errors import UserError
+from cmo_tf.run.signals import Stopped
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import os
 import tensorflow as tf
 
 from cmo_tf.methods.early_exit import EarlyExit
-from cmo_tf.training import classes
+from cmo_tf.run import classes
 
 FOLDER = "saved_model"
 

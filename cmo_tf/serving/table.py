@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")

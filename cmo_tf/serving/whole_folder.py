@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from cmo_tf.augment import autoaugment, randaugment
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 SEED = tf.constant([3, 4], tf.int64)
 

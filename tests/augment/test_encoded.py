@@ -12,7 +12,7 @@ from PIL import Image
 from cmo_tf.augment import AUGMENTATIONS, create, encoded
 from cmo_tf.augment.compose import can_read, read, run
 from cmo_tf.augment.resized_crop import ResizedCrop
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 SIZES = ((120, 90), (64, 200), (31, 33), (150, 150), (224, 97))
 SEED, BILINEAR = tf.constant([7, 0], tf.int64), Image.Resampling.BILINEAR

@@ -10,7 +10,7 @@ from cmo_tf.augment import AUGMENTATIONS, create
 from cmo_tf.augment.compose import Chain, Choice, Identity, run, sometimes
 from cmo_tf.augment.cutout import Cutout
 from cmo_tf.augment.policies import CropFlip
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.pipeline import train_stream
 
 SEED = tf.constant([3, 4], tf.int64)

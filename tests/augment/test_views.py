@@ -10,7 +10,7 @@ from cmo_tf.augment.cutout import Cutout
 from cmo_tf.augment.jitter import OPS, ColorJitter
 from cmo_tf.augment.minority import Minority, minority_blur, minority_jitter
 from cmo_tf.augment.resized_crop import ResizedCrop
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 SEED = tf.constant([3, 4], tf.int64)
 

@@ -14,7 +14,7 @@ from keras import ops
 
 import cmo_tf
 from cmo_tf.callbacks import DRW, MixWindow
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import LDAM, LOSSES, BalancedSoftmax, CrossEntropy, Mixed
 from cmo_tf.mixing import MIXERS
 from cmo_tf.models import create

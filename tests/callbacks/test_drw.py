@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from cmo_tf.callbacks import DRW, MixWindow
-from cmo_tf.errors import UserError
+from cmo_tf.core.class_counts import effective_number_weights
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import LDAM, CrossEntropy, Mixed
 from cmo_tf.mixing.cmo import CMO
-from cmo_tf.numbers import effective_number_weights
 
 COUNTS = [50, 20, 7, 2]
 X = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")

@@ -6,9 +6,9 @@ import pytest
 
 from cmo_tf.callbacks import DRW, WEIGHTINGS, Reweight
 from cmo_tf.config import Config
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import CrossEntropy
-from cmo_tf.training.timeline import Timeline
+from cmo_tf.run.timeline import Timeline
 
 COUNTS = [100, 25, 4, 1]
 EXPECTED = {

@@ -7,7 +7,7 @@ from method_runs import add_small_networks
 from program import assert_same_end, program
 from worker_runs import Workers
 
-from cmo_tf.evaluation.results import read_results
+from cmo_tf.report.results import read_results
 
 TINY = ("--image_size=32 --model=resnet8 --batch_size=8 --mix=cmo --mix_skip_first=0 --mix_skip_last=0 --epochs=3 "
         "--warmup_epochs=1 --many_above=8 --few_below=4 --nodownload").split()

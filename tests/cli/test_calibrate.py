@@ -12,9 +12,9 @@ from program import program, tree
 
 from cmo_tf.datasets import digits
 from cmo_tf.evaluation import calibration, temperature
-from cmo_tf.evaluation.results import read_predictions, read_results, write_results
-from cmo_tf.training import data as run_data
-from cmo_tf.training.folder import read_config
+from cmo_tf.report.results import read_predictions, read_results, write_results
+from cmo_tf.run import data as run_data
+from cmo_tf.run.folder import read_config
 
 # LDAM: a loss whose logits have a scale of 30, which the temperature comes on top of.
 FLAGS = ("--flagfile=flags/digits_recipe.cfg --method=ldam_drw --epochs=6 --eval_every=6 --warmup_epochs=1 "

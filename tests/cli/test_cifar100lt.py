@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from program import ROOT, program
 
-from cmo_tf.evaluation.results import read_results
+from cmo_tf.report.results import read_results
 
 FLAGFILE = "--flagfile=flags/cifar100lt.cfg"
 
@@ -40,7 +40,7 @@ def test_a_run_too_short_for_its_window_warns_in_one_line(one_epoch):
 def test_the_split_is_that_of_the_ratio(tiny):
     """Another ratio by flag; the smaller subset is contained in the larger one."""
     from cmo_tf import config
-    from cmo_tf.training import data
+    from cmo_tf.run import data
     chosen = {}
     for ratio in (100, 10):
         settings, _, _ = config.parse([FLAGFILE, f"--data_dir={tiny}", f"--imbalance_ratio={ratio}", "--nodownload"])

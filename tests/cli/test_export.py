@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from program import ROOT, program, tree
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import digits
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import read_predictions
+from cmo_tf.report.results import read_predictions
 from cmo_tf.serving import check, formats, litert
 from cmo_tf.serving.quiet import converting
 
@@ -119,7 +119,7 @@ def test_representative_images_are_of_all_classes_in_turn():
 
 
 def test_converters_that_fail_are_one_line(capfd):
-    from cmo_tf.training.signals import Stopped
+    from cmo_tf.run.signals import Stopped
     with pytest.raises(UserError, match="--format=onnx: its converter refuses .*KeyError: 'Beta'") as refused, \
             converting("onnx"):
         print("a page of graph", file=sys.stderr)

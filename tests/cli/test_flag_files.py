@@ -67,7 +67,7 @@ def test_the_headline_file_is_the_row_of_ce_drw_and_cmo(dataset):
 
 @pytest.mark.parametrize("stem", [*TABLE, "cifar10lt_recipe", "cifar100lt_recipe"])
 def test_the_recipe_is_the_published_one(stem):
-    from cmo_tf.training.timeline import Timeline
+    from cmo_tf.run.timeline import Timeline
     settings = SETTINGS[stem]
     timeline = Timeline(settings, 85)
     assert (settings.epochs, settings.batch_size, settings.model) == (200, 128, "resnet32")

@@ -13,7 +13,7 @@ from program import program
 
 from cmo_tf.config import parse
 from cmo_tf.inspection import duplicates, suggest, survey, timing
-from cmo_tf.training.folder import default_run_dir
+from cmo_tf.run.folder import default_run_dir
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_the_flag_file_runs_as_it_is(seen, folder, tmp_path):
     assert config.dataset == f"folder:{folder}" and config.bad_images == "skip" and config.mix == "cmo"
     assert default_run_dir(files, 3) == os.path.join("runs", "mine-s3")
     assert all(line.startswith(("#", "--")) for line in path.read_text().splitlines())
-    from cmo_tf.training import data
+    from cmo_tf.run import data
     loaded = data.load(config)
     assert len(loaded.skipped) == 5
     assert loaded.counts.tolist() == [row["train_count"] for row in seen[2]["per_class"]]

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from program import program, tree
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import digits
-from cmo_tf.errors import UserError
 from cmo_tf.serving import pictures, table
 
 SHOWN = 60
@@ -142,8 +142,8 @@ def test_an_older_run_takes_its_names_from_the_results(finished, files, tmp_path
 
 
 def test_a_signal_leaves_nothing_half_written(tmp_path):
+    from cmo_tf.run.signals import Stopped
     from cmo_tf.serving.interrupt import ending
-    from cmo_tf.training.signals import Stopped
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         with pytest.raises(Stopped, match="nothing was written") as stopped, ending(), \
                 table.writing(str(tmp_path / "found.csv")) as writer:

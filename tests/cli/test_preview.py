@@ -8,9 +8,9 @@ from tiny_tfds import crops
 
 from cmo_tf import config as configuration
 from cmo_tf.mixing import MIXERS
+from cmo_tf.monitoring import tiles
+from cmo_tf.run import data as run_data
 from cmo_tf.serving import preview
-from cmo_tf.training import data as run_data
-from cmo_tf.training import tiles
 
 ALL = {f"{name}.png" for name in preview.NAMES}
 

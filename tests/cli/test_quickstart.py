@@ -6,7 +6,7 @@ import signal
 import pytest
 from program import assert_same_end, kill_at, newest, program, start
 
-from cmo_tf.evaluation.results import read_results
+from cmo_tf.report.results import read_results
 
 FLAGFILE = "--flagfile=flags/quickstart.cfg"
 STEPS = 240

@@ -157,7 +157,7 @@ def pip_install(place) -> None:
                     f"--wheel-dir={place}", str(source)], check=True)
     with zipfile.ZipFile(next(place.glob("cmo_tf-0.1.0-*.whl"))) as wheel:
         names = set(wheel.namelist())
-        assert {"cmo_tf/main.py", "cmo_tf/evaluation/report.css", "cmo_tf/py.typed"} <= names
+        assert {"cmo_tf/main.py", "cmo_tf/report/report.css", "cmo_tf/py.typed"} <= names
         assert not [n for n in names if n.startswith(("tests/", "tools/", "docs/"))]
         told = wheel.read("cmo_tf-0.1.0.dist-info/entry_points.txt").decode()
     assert "cmo-tf = cmo_tf.main:entry" in told

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from program import SHORT, assert_same_end, damage, history, newest, program, tree
 
-from cmo_tf.evaluation.results import read_results
+from cmo_tf.report.results import read_results
 
 FILES = {"results.json", "flags.cfg", "metrics.csv", "log.txt", "predictions.npz", "panel.png", "report.html",
          "report.md", "model.keras"}

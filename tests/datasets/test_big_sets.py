@@ -17,9 +17,9 @@ from big_sets import (
 )
 
 from cmo_tf import datasets
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.lists import read_list
 from cmo_tf.datasets.record_store import INDEX_FILE, RecordStore
-from cmo_tf.errors import UserError
 
 COUNTS = long_tail(5, 8)
 

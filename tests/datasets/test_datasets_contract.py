@@ -8,8 +8,8 @@ import pytest
 from tiny_tfds import TINY
 
 from cmo_tf import datasets
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.source import Source, Split, held_out, pixel_statistics, stored_size
-from cmo_tf.errors import UserError
 
 COUNTS = {name: (per_class[0], per_class[1], 100 if name == "cifar100" else 10) for name, per_class in TINY.items()}
 

@@ -6,9 +6,9 @@ from PIL import Image
 from tiny_tfds import photographs
 
 from cmo_tf import datasets
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import folder
 from cmo_tf.datasets.decode import decode_image_file, read_image
-from cmo_tf.errors import UserError
 
 COUNTS = {"cat": 6, "Dog": 3, "éléphant d'Asie": 1}
 

@@ -15,7 +15,7 @@ from PIL import Image
 from tiny_tfds import load_tool, tiny_arrays
 
 from cmo_tf import datasets
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "prepare_data.py"
 

@@ -8,8 +8,8 @@ import pytest
 from tiny_tfds import TINY, tiny_arrays
 
 from cmo_tf import datasets
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.tfds_sets import original_order
-from cmo_tf.errors import UserError
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "tfds:cifar10"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cmo_tf import config
-from cmo_tf.training import data
+from cmo_tf.run import data
 
 FLAGS = ("--dataset=digits", "--imbalance_ratio=20", "--max_per_class=60")
 

@@ -12,11 +12,11 @@ from program import ROOT
 NAMES = {
     "mixing.cmo": ["CMO", "CMO.pack"],
     "mixing.boxes": ["cut_box"],
-    "training.classifier": ["LongTailClassifier"],
+    "classifier.classifier": ["LongTailClassifier"],
     "long_tail": ["class_counts", "select_indices", "count_labels", "long_tailed_counts", "shot_groups",
                   "validation_split"],
-    "sampling": ["class_distribution"],
-    "numbers": ["effective_number", "effective_number_weights", "inverse_frequency_weights"],
+    "sampling.distribution": ["class_distribution"],
+    "core.class_counts": ["effective_number", "effective_number_weights", "inverse_frequency_weights"],
     "pipeline.stream": ["train_stream"],
     "pipeline.records": ["minority_stream", "zip_streams"],
     "pipeline.order": ["steps_per_epoch"],
@@ -36,7 +36,7 @@ NAMES = {
     "callbacks.drw": ["DRW"],
     "callbacks.reweight": ["Reweight"],
     "callbacks.mix_window": ["MixWindow"],
-    "optim": ["SGD"],
+    "optim.sgd": ["SGD"],
     "models": ["create"],
     "models.torch_weights": ["load_torch_weights"],
     "evaluation.metrics": ["per_class_accuracy", "macro_accuracy", "accuracy_by_group", "confusion_matrix"],
@@ -46,14 +46,14 @@ NAMES = {
 # Written without an example, annotated all the same.
 ANNOTATED = {
     "losses.base": ["LongTailLoss.build", "LongTailLoss.terms", "LongTailLoss.sums", "LongTailLoss.__call__"],
-    "training.classifier": ["LongTailClassifier.compile", "LongTailClassifier.fit", "LongTailClassifier.call"],
+    "classifier.classifier": ["LongTailClassifier.compile", "LongTailClassifier.fit", "LongTailClassifier.call"],
     "mixing.base": ["PlannedMixer", "PlannedMixer.call"],
     "callbacks.loss_phase": ["LossPhase"],
     "models": ["create_experts", "preprocess"],
     "evaluation.metrics": ["micro_accuracy", "confusion_pairs", "mean_or_none"],
     "evaluation.calibration": ["overconfidence", "overconfidence_by_group", "predictions_from_logits"],
     "long_tail": ["rows_by_class", "fingerprint"],
-    "sampling": ["class_table"],
+    "sampling.distribution": ["class_table"],
 }
 
 

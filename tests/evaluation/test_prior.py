@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.evaluation.prior import logit_offset
 
 COUNTS = [80, 15, 5]

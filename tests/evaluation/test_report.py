@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation import class_plots, plots, results
+from cmo_tf.core.errors import UserError
 from cmo_tf.evaluation.metrics import Predictions
-from cmo_tf.evaluation.report import write_report
 from cmo_tf.long_tail import class_counts, shot_groups
+from cmo_tf.report import class_plots, plots, results
+from cmo_tf.report.report import write_report
 
 HOSTILE = '<script>alert("x")</script>|\n$\\frac{=1 \'& --> ' + "\udcff"
 VOID = {"meta", "img", "br", "hr", "link", "input", "source"}
@@ -200,7 +200,7 @@ def test_predictions_of_another_run_are_refused(tmp_path):
 
 def test_report_imports_neither_tensorflow_nor_keras_nor_pyplot(tmp_path):
     make_run(tmp_path)
-    code = ("import sys; from cmo_tf.evaluation.report import write_report; write_report(sys.argv[1]);"
+    code = ("import sys; from cmo_tf.report.report import write_report; write_report(sys.argv[1]);"
             "print({'tensorflow', 'keras', 'matplotlib.pyplot'} & set(sys.modules))")
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -208,7 +208,7 @@ def test_report_imports_neither_tensorflow_nor_keras_nor_pyplot(tmp_path):
 
 def test_early_stop_and_pictures_left_out_are_said():
     """results.json of a run with --early_stop and --keep=best says so in cards and notes."""
-    from cmo_tf.evaluation import report
+    from cmo_tf.report import report
     results = {"accuracy": {"all": 50.0, "many": 60.0, "medium": None, "few": 40.0}, "per_class": [], "epochs": 12,
                "flags": {"epochs": 40, "early_stop": 5}, "stopped_early": True, "skipped_images": 3,
                "kept": {"which": "best", "epoch": 7},

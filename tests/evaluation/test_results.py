@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation import results
+from cmo_tf.core.errors import UserError
 from cmo_tf.evaluation.metrics import Predictions
+from cmo_tf.report import results
 
 
 @pytest.fixture

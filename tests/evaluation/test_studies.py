@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation import comparison, results, studies
+from cmo_tf.core.errors import UserError
+from cmo_tf.evaluation import studies
 from cmo_tf.evaluation.metrics import Predictions
 from cmo_tf.long_tail import shot_groups
+from cmo_tf.report import comparison, results
 
 
 def make_run(folder, seed, right):

@@ -9,10 +9,10 @@ import pytest
 from fault_runs import assert_undisturbed, small
 from program import damage, newest, tree
 
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import read_results
-from cmo_tf.training import early_stop
-from cmo_tf.training.checkpoint import CheckpointStore
+from cmo_tf.core.errors import UserError
+from cmo_tf.report.results import read_results
+from cmo_tf.run import early_stop
+from cmo_tf.run.checkpoint import CheckpointStore
 
 FILES = ("arrays.npz", "meta.json", "SHA256SUMS")
 

@@ -16,13 +16,14 @@ import pytest
 from fault_runs import assert_undisturbed, file_limit, small
 from program import ROOT, SHORT, tree
 
-from cmo_tf import disk
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation import results
-from cmo_tf.training import checkpoint, classes, run, tensorboard
-from cmo_tf.training.checkpoint import CheckpointStore
-from cmo_tf.training.event_file import EventFile
-from cmo_tf.training.progress import Progress
+from cmo_tf.core import disk
+from cmo_tf.core.errors import UserError
+from cmo_tf.monitoring import tensorboard
+from cmo_tf.monitoring.event_file import EventFile
+from cmo_tf.monitoring.progress import Progress
+from cmo_tf.report import results
+from cmo_tf.run import checkpoint, classes, run
+from cmo_tf.run.checkpoint import CheckpointStore
 
 TOLD = re.compile(r"(.+): no room for it \((?:File too large|No space left on device)\): at least ([\d,]+) bytes are "
                   r"needed, [\d,]+ are free there\. Make room and give the same command again; .*")

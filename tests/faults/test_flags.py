@@ -7,9 +7,9 @@ import pytest
 from method_runs import TINY
 from program import program
 
-from cmo_tf import flagfile
-from cmo_tf.training import introduce
-from cmo_tf.training import run as training_run
+from cmo_tf.config import flagfile
+from cmo_tf.run import run as training_run
+from cmo_tf.run import summary
 
 BAD = {
     "unknown": (["--qwertz=1"], "--qwertz: no such flag."),
@@ -133,8 +133,8 @@ def test_what_will_not_happen_is_a_warning(arguments, words, tmp_path, monkeypat
     def lines(*given):
         said.extend(introduce_lines(*given))
         raise Introduced
-    introduce_lines = introduce.lines
-    monkeypatch.setattr(training_run.introduce, "lines", lines)
+    introduce_lines = summary.lines
+    monkeypatch.setattr(training_run.summary, "lines", lines)
     with pytest.raises(Introduced):
         program(*TINY, *arguments, f"--run_dir={tmp_path / 'run'}")
     assert [line for line in said if line.startswith("warning: ")] == [f"warning: {words}"]

@@ -13,7 +13,7 @@ import pytest
 from fuzz_targets import TARGETS
 from mutations import mutated
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 SECONDS = float(os.environ.get("CMO_TF_FUZZ_SECONDS", 60))
 

@@ -16,11 +16,11 @@ from program import program
 from cmo_tf import datasets
 from cmo_tf.augment import encoded as encoded_pictures
 from cmo_tf.config import parse
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import folder
 from cmo_tf.datasets.bad_images import kind
 from cmo_tf.datasets.decode import read_image
-from cmo_tf.errors import UserError
-from cmo_tf.training import data
+from cmo_tf.run import data
 
 
 def photo(width=96, height=72):
@@ -215,8 +215,8 @@ def test_a_run_says_what_it_left_out(own, tmp_path):
     add_bad(own)
     config = parse([f"--dataset=folder:{own}", "--image_size=32", "--bad_images=skip", "--max_bad=0.5"])[0]
     found = data.load(config)
-    from cmo_tf.training import introduce
-    introduce.write_skipped(str(tmp_path), found.skipped)
+    from cmo_tf.run import summary
+    summary.write_skipped(str(tmp_path), found.skipped)
     lines = (tmp_path / "skipped.txt").read_text().splitlines()
     assert len(lines) == len(found.skipped) and all("not a readable" in line for line in lines)
     assert len(found.train) + len(found.test) == 21

@@ -15,8 +15,8 @@ from fault_runs import assert_undisturbed, small
 from killed_run import MOMENTS, kill_in
 from program import ROOT, SHORT, newest, program, start
 
-from cmo_tf.evaluation.results import read_results
-from cmo_tf.training import checkpoint, folder
+from cmo_tf.report.results import read_results
+from cmo_tf.run import checkpoint, folder
 
 
 class Killed(BaseException):
@@ -71,7 +71,7 @@ def test_what_a_killed_process_left_half_written_is_swept(tmp_path):
 
 
 def test_a_log_line_that_was_cut_is_ended(tmp_path):
-    from cmo_tf.training.progress import Progress
+    from cmo_tf.monitoring.progress import Progress
     path = tmp_path / "log.txt"
     path.write_text("2026-01-01 00:00:00 epoch 1/3  lo")
     progress = Progress(str(path), 10, quiet=True)

@@ -13,11 +13,11 @@ from program import program
 
 from cmo_tf import LongTailClassifier, long_tail, losses, models, sampling
 from cmo_tf.callbacks import DRW
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import digits
 from cmo_tf.datasets.category_json import read_json
 from cmo_tf.datasets.lists import check_classes, read_list
 from cmo_tf.datasets.source import Source, Split
-from cmo_tf.errors import UserError
 from cmo_tf.losses import LOSSES
 from cmo_tf.methods import METHODS
 from cmo_tf.pipeline import train_stream
@@ -78,7 +78,7 @@ def test_the_paper_s_method_from_start_to_report(kind, digits_of, small_networks
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_method_on_tails_of_any_kind(method, kind, digits_of, small_networks, monkeypatch, tmp_path):
     """Trains, or says in one line what it needs. Without plots, which take longer than the run."""
-    from cmo_tf.training import run as training
+    from cmo_tf.run import run as training
     monkeypatch.setattr(training, "write_report", lambda *arguments: ("report.html", None))
     monkeypatch.setattr(training.panel, "write", lambda *arguments: None)
     digits_of(COUNTS[kind])

@@ -10,7 +10,7 @@ import pytest
 from fault_runs import SMALL, points
 from program import program
 
-from cmo_tf.training.progress import Progress
+from cmo_tf.monitoring.progress import Progress
 
 MEGABYTE = 2**20
 

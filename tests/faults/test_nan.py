@@ -15,10 +15,11 @@ from method_runs import TINY
 from program import assert_same_end, history, kill_at, newest, program, stop_at
 
 from cmo_tf import config as configuration
-from cmo_tf.evaluation.results import read_results
-from cmo_tf.training import build, course, finite
-from cmo_tf.training import data as run_data
-from cmo_tf.training.checkpoint import CheckpointStore
+from cmo_tf.classifier import build
+from cmo_tf.report.results import read_results
+from cmo_tf.run import data as run_data
+from cmo_tf.run import rollback, stages
+from cmo_tf.run.checkpoint import CheckpointStore
 
 pytestmark = pytest.mark.usefixtures("no_plots", "networks")
 RUINED = [*TINY, "--loss=ib", "--ib_start=1", "--ib_alpha=1e30", "--mix=cmo", "--mix_skip_first=0", "--mix_skip_last=0",
@@ -66,7 +67,7 @@ def test_a_run_stops_and_says_step_rate_and_rows(stopped):
     run_dir, ended = stopped
     config = configuration.parse(RUINED)[0]
     data = run_data.load(config)
-    timeline = course.legs(config, len(data.train))[0].timeline
+    timeline = stages.legs(config, len(data.train))[0].timeline
     batch = next(iter(build.stream(config, data, timeline, 6)))  # the seventh
     p, q = (batch[name].numpy().tolist() for name in ("index", "index_q"))
     assert p != q
@@ -74,7 +75,7 @@ def test_a_run_stops_and_says_step_rate_and_rows(stopped):
     assert line.startswith("cmo_tf: the loss is nan at step 7 (epoch 2, learning rate 0.02, rows ")
     assert f"rows {', '.join(map(str, p))} of P and {', '.join(map(str, q))} of Q; " in line
     assert "the checkpoint of step 6 is kept" in line and "--on_nan=rollback" in line
-    told = json.loads((run_dir / finite.FILE).read_text())
+    told = json.loads((run_dir / rollback.FILE).read_text())
     assert (told["what"], told["step"], told["epoch"], told["learning_rate"]) == ("loss is nan", 7, 2, 0.02)
     assert told["index"] == p and told["index_q"] == q
     assert told["label"] == batch["label"].numpy().tolist() and len(told["lam"]) == 14
@@ -136,7 +137,7 @@ def test_the_second_time_it_stops(tmp_path):
 def test_a_step_reads_nothing_more_from_the_device(monkeypatch, tmp_path):
     """What is looked at is a number already: Keras reads the logs of each step for its own callbacks."""
     seen = []
-    monkeypatch.setattr(finite, "check_loss", seen.append)
+    monkeypatch.setattr(rollback, "check_loss", seen.append)
     assert program(*TINY, "--max_steps=3", f"--run_dir={tmp_path / 'run'}").code == 0
     assert len(seen) == 3 and all(type(value) is float for value in seen)
 

@@ -14,8 +14,8 @@ from program import ROOT, program
 from tiny_tfds import TINY, load_tool, make_tfds_set
 
 from cmo_tf import datasets
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import tfds_store
-from cmo_tf.errors import UserError
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -205,7 +205,7 @@ print(*touched, sep="\\n")
 
 # All that can be imported without TensorFlow.
 LIGHT = ("cmo_tf, cmo_tf.main, cmo_tf.config, cmo_tf.datasets, cmo_tf.long_tail, cmo_tf.sampling, cmo_tf.losses, "
-         "cmo_tf.models, cmo_tf.mixing, cmo_tf.methods, cmo_tf.augment, cmo_tf.flagfile, cmo_tf.evaluation.results")
+         "cmo_tf.models, cmo_tf.mixing, cmo_tf.methods, cmo_tf.augment, cmo_tf.config.flagfile, cmo_tf.report.results")
 
 
 def imported(modules, folder):

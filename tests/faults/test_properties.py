@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from cmo_tf import long_tail, sampling
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.source import held_out
-from cmo_tf.errors import UserError
 from cmo_tf.mixing.boxes import cut_box
-from cmo_tf.training import checkpoint
+from cmo_tf.run import checkpoint
 
 FAST = settings(max_examples=100, deadline=None, derandomize=True,
                 suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,12 +11,12 @@ from method_runs import TINY
 from program import SHORT, assert_same_end, assert_same_weights, history, newest, program, tree
 
 from cmo_tf.config import parse
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import Split
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import read_results
-from cmo_tf.training import data as run_data
-from cmo_tf.training import folder
-from cmo_tf.training.timeline import Timeline
+from cmo_tf.report.results import read_results
+from cmo_tf.run import data as run_data
+from cmo_tf.run import folder
+from cmo_tf.run.timeline import Timeline
 
 pytestmark = pytest.mark.usefixtures("no_plots", "networks")
 FLAGS = [*TINY, "--mix=cmo", "--mix_skip_first=1", "--mix_skip_last=1", "--eval_every=4"]  # 5 steps an epoch

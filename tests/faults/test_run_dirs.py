@@ -8,7 +8,7 @@ import pytest
 from method_runs import TINY
 from program import program
 
-from cmo_tf.evaluation.results import read_results
+from cmo_tf.report.results import read_results
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 TWO_STEPS = [*TINY, "--max_steps=2"]
@@ -18,8 +18,8 @@ TWO_STEPS = [*TINY, "--max_steps=2"]
 def no_data(monkeypatch):
     """Reading data is an error that no UserError is."""
     from cmo_tf.inspection import findings
+    from cmo_tf.run import run
     from cmo_tf.serving import preview
-    from cmo_tf.training import run
 
     def load(*_):
         raise AssertionError("data was read")

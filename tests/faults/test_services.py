@@ -10,7 +10,7 @@ import time
 import pytest
 from program import ROOT, SHORT, assert_same_end, newest, program, start
 
-from cmo_tf.pipeline import service_watch
+from cmo_tf.distribution import data_service_watch
 
 
 @contextlib.contextmanager
@@ -26,16 +26,16 @@ def services():
 
 
 def test_a_silent_service_is_told(monkeypatch):
-    monkeypatch.setattr(service_watch, "EVERY", 0.02)
+    monkeypatch.setattr(data_service_watch, "EVERY", 0.02)
     told, over = [], threading.Event()
     alive, dying = (socket.create_server(("localhost", 0)) for _ in range(2))
     addresses = [f"localhost:{one.getsockname()[1]}" for one in (alive, dying)]
-    with alive, service_watch.watched(",".join(addresses), lambda message: (told.append(message), over.set())):
+    with alive, data_service_watch.watched(",".join(addresses), lambda message: (told.append(message), over.set())):
         assert not over.wait(0.2)
         dying.close()
         assert over.wait(10)
     assert len(told) == 1 and told[0].startswith(f"--data_service: {addresses[1]} has not answered for")
-    with service_watch.watched(None):
+    with data_service_watch.watched(None):
         assert not [t for t in threading.enumerate() if t.name.endswith("(_watch)")]
 
 

@@ -14,9 +14,9 @@ from fault_runs import assert_undisturbed, small
 from method_runs import TINY
 from program import ROOT, SHORT, assert_same_end, newest, program, start, tree
 
-from cmo_tf.evaluation.results import read_results
-from cmo_tf.training.evaluate import Evaluator
-from cmo_tf.training.recorder import Recorder
+from cmo_tf.classifier.evaluator import Evaluator
+from cmo_tf.report.results import read_results
+from cmo_tf.run.recorder import Recorder
 
 INTERRUPTED = "cmo_tf: interrupted; the same command starts or resumes it\n"
 SIGNALS = ((signal.SIGTERM, 143), (signal.SIGINT, 130))
@@ -101,7 +101,7 @@ def test_in_the_last_step_before_a_stage_without_steps(small_networks, no_plots,
 
 def test_a_second_interrupt_quits_at_once():
     """Whatever the process is about: the handler of the first one gives SIGINT back to the system."""
-    code = ("import os, signal, time\nfrom cmo_tf.training import signals\n"
+    code = ("import os, signal, time\nfrom cmo_tf.run import signals\n"
             "with signals.listening() as request:\n    os.kill(os.getpid(), signal.SIGINT)\n"
             "    print(request.number, flush=True)\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(60)\n")
     began = time.monotonic()
@@ -111,7 +111,7 @@ def test_a_second_interrupt_quits_at_once():
 
 
 def test_interrupted_before_training_it_says_so_in_one_line(monkeypatch, tmp_path):
-    from cmo_tf.training import data
+    from cmo_tf.run import data
 
     def load(_):
         send(signal.SIGINT)
@@ -135,7 +135,7 @@ def test_real_signals_and_an_impatient_user(finished, tmp_path):
         saved.append(newest(run_dir))
         assert f"stopped by a signal at step {saved[-1]}; saved" in err and "Traceback" not in err
     slow = ("import sys, time\nfrom cmo_tf.main import import_tensorflow, main\nimport_tensorflow()\n"
-            "from cmo_tf.training.run import Run\n"
+            "from cmo_tf.run.run import Run\n"
             "def save(run, **_):\n    print('saving', flush=True)\n    time.sleep(60)\n"
             "Run.save = save\nmain(sys.argv[1:])\n")
     process = subprocess.Popen([sys.executable, "-c", slow, *SHORT, f"--run_dir={run_dir}"], cwd=ROOT, text=True,

@@ -14,12 +14,12 @@ from photo_folder import make
 from program import ROOT, program
 from tiny_tfds import load_tool
 
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.category_json import read_json
 from cmo_tf.datasets.lists import read_list
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation import report_md
 from cmo_tf.evaluation.prior import logit_offset
 from cmo_tf.inspection import timing
+from cmo_tf.report import report_md
 from cmo_tf.serving import table
 
 SOURCES = [path for folder in ("cmo_tf", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]

@@ -14,8 +14,8 @@ import pytest
 from program import program
 
 from cmo_tf import models
-from cmo_tf._registration import CLASSES
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.core.serialization import CLASSES
 from cmo_tf.models import saved_file, weight_files
 
 RAN = "ran.txt"

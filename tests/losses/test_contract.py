@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from cmo_tf.config import Config
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import LADE, LDAM, LOSSES, BalancedSoftmax, CrossEntropy, ExpertAssignment, FocalSigmoid
 
 COUNTS = [50, 20, 7, 2]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cmo_tf.core.class_counts import inverse_frequency_weights
 from cmo_tf.losses import (
     LADE,
     BalancedSoftmax,
@@ -16,7 +17,6 @@ from cmo_tf.losses import (
     LogitAdjusted,
     Mixed,
 )
-from cmo_tf.numbers import inverse_frequency_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # Case -> (file, loss from (class counts, DRW weights)).

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from cmo_tf import LongTailClassifier, models
 from cmo_tf.callbacks import LossPhase
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import CrossEntropy, InfluenceBalanced
 
 X = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype("float32")

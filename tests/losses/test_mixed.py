@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import LDAM, LOSSES, BalancedSoftmax, CrossEntropy, LongTailLoss, Mixed, mixed_terms
 
 COUNTS = [50, 20, 7, 2]

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from cmo_tf.callbacks import DRW
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import RIDE, CrossEntropy, ExpertAssignment, Mixed, effective_number_weights
 from cmo_tf.losses.ride import class_temperatures
 from cmo_tf.losses.ride_router import help_wanted

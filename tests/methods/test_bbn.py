@@ -9,14 +9,14 @@ from program import ROOT
 
 from cmo_tf import config as configuration
 from cmo_tf import models
-from cmo_tf.errors import UserError
+from cmo_tf.classifier import build
+from cmo_tf.classifier.classifier import LongTailClassifier
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import CrossEntropy
 from cmo_tf.methods.bbn import Bilateral, BranchTraining, branch_share
 from cmo_tf.mixing.cmo import CMO
 from cmo_tf.models.bbn import TwoBranches, two_branch_resnet
-from cmo_tf.training import build
-from cmo_tf.training.classifier import LongTailClassifier
-from cmo_tf.training.timeline import Timeline
+from cmo_tf.run.timeline import Timeline
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 BBN = type("BBN", (BranchTraining, LongTailClassifier), {})

@@ -12,9 +12,9 @@ import pytest
 from program import ROOT, program
 
 from cmo_tf import config as configuration
-from cmo_tf.evaluation.results import read_results
 from cmo_tf.methods import METHODS
-from cmo_tf.training import course, data
+from cmo_tf.report.results import read_results
+from cmo_tf.run import data, stages
 from tools import sweep
 
 QUEUE = ROOT / "docs/results/methods/queue.txt"
@@ -58,7 +58,7 @@ def finish(name, runs, folder):
 def steps_into_the_last_stage(flags):
     """A step in the last stage that trains."""
     config = configuration.parse(flags)[0]
-    legs = course.legs(config, len(data.load(config).train))
+    legs = stages.legs(config, len(data.load(config).train))
     leg = [leg for leg in legs if leg.timeline.total_steps][-1]
     return leg.first_step + leg.timeline.total_steps // 2
 

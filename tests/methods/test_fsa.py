@@ -19,14 +19,14 @@ from program import program
 
 from cmo_tf import config as configuration
 from cmo_tf import models
+from cmo_tf.classifier import build
+from cmo_tf.classifier.classifier import LongTailClassifier
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import Split
-from cmo_tf.errors import UserError
 from cmo_tf.methods.fsa import Fusion, FusionTraining, stages
 from cmo_tf.methods.fsa_batches import confusing_classes, fusion_stream, mean_scores
 from cmo_tf.models import fsa
 from cmo_tf.models.resnet_cifar import resnet_cifar
-from cmo_tf.training import build
-from cmo_tf.training.classifier import LongTailClassifier
 
 pytestmark = pytest.mark.usefixtures("small_networks", "no_plots")
 FSA = type("FSA", (FusionTraining, LongTailClassifier), {})

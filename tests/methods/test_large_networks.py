@@ -10,8 +10,8 @@ from method_runs import settings
 from program import program
 
 from cmo_tf import models
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import read_results
+from cmo_tf.classifier import build
+from cmo_tf.core.errors import UserError
 from cmo_tf.methods import early_exit
 from cmo_tf.methods.bbn import Bilateral
 from cmo_tf.methods.early_exit import EarlyExit
@@ -20,7 +20,8 @@ from cmo_tf.models.bbn import two_branch_large_resnet
 from cmo_tf.models.resnet import RESNET50, resnet
 from cmo_tf.models.ride_resnet import ride_resnet
 from cmo_tf.models.router import with_router
-from cmo_tf.training import build, course
+from cmo_tf.report.results import read_results
+from cmo_tf.run import stages
 
 # 17 layers, 8 to 64 planes.
 LAYOUT = RESNET50._replace(blocks=(1, 1, 1, 2), planes=8)
@@ -63,7 +64,7 @@ LIKE_OTHERS = ("ldam_drw", "lws", "mislas")
 def test_two_steps_of_every_stage(method):
     config, data = settings(method, "--model=resnet17", *shlex.split(METHODS[method]))
     previous = None
-    for leg in course.legs(config, len(data.train)):
+    for leg in stages.legs(config, len(data.train)):
         model = leg.stage.classifier(build, leg.config, data, previous)
         model.run_eagerly = True
         if leg.timeline.total_steps:

@@ -8,15 +8,15 @@ from method_runs import check_end_to_end, check_exact_resume, check_state_is_all
 
 from cmo_tf import config as configuration
 from cmo_tf import models
-from cmo_tf.errors import UserError
+from cmo_tf.classifier import build
+from cmo_tf.classifier.classifier import LongTailClassifier
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import BalancedSoftmax, PaCo
 from cmo_tf.methods.paco import Contrast, ContrastTraining
 from cmo_tf.models.paco import random_queue, with_plain_head
 from cmo_tf.models.resnet_cifar import resnet_cifar
 from cmo_tf.optim import SGD
-from cmo_tf.training import build
-from cmo_tf.training.classifier import LongTailClassifier
-from cmo_tf.training.timeline import Timeline
+from cmo_tf.run.timeline import Timeline
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 COUNTS = [50, 31, 20, 12, 7, 4, 2]

@@ -13,8 +13,9 @@ from streams import small_set
 from cmo_tf import models
 from cmo_tf.augment import AUGMENTATIONS
 from cmo_tf.callbacks import LossPhase
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import read_history, read_results
+from cmo_tf.classifier import build
+from cmo_tf.classifier.classifier import LongTailClassifier
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import RIDE, ExpertAssignment
 from cmo_tf.methods import ride
 from cmo_tf.methods.early_exit import EarlyExit
@@ -24,10 +25,10 @@ from cmo_tf.models.ride import ride_resnet_cifar, with_experts
 from cmo_tf.models.router import with_router
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import train_stream
-from cmo_tf.samplers import balanced_buckets
-from cmo_tf.training import build, init
-from cmo_tf.training.classifier import LongTailClassifier
-from cmo_tf.training.timeline import Timeline
+from cmo_tf.report.results import read_history, read_results
+from cmo_tf.run import init_from
+from cmo_tf.run.timeline import Timeline
+from cmo_tf.sampling.samplers import balanced_buckets
 
 MIXED = "--mix_skip_first=0", "--mix_skip_last=0"
 # Five steps of four experts, then three of the router.
@@ -301,7 +302,7 @@ def test_killed_in_the_router_it_ends_the_same(routed, tmp_path):
 def test_a_router_on_a_finished_run(routed):
     """What --init_from hands over: a saved network, here one that has a router already."""
     config, data = settings("ride", "--ride_router", f"--init_from={routed[0]}", "--router_top=3")
-    previous = init.network(config, data)
+    previous = init_from.network(config, data)
     model = ride.stages(config)[1].classifier(build, dataclasses.replace(config, loss="ride_router"), data, previous)
     assert len(model.trainable_variables) == 8 and model.inner.get_layer("expert_help_pred_fc").kernel.shape == (19, 1)
     outputs = previous(data.test.images[:4] / np.float32(16))

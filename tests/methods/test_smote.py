@@ -21,14 +21,15 @@ from program import program
 
 from cmo_tf import config as configuration
 from cmo_tf import models
+from cmo_tf.classifier import build
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import Split
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import read_results
 from cmo_tf.methods import METHODS, safe_level
 from cmo_tf.methods.oversample import KINDS, oversample
 from cmo_tf.methods.smote import OnPixels
 from cmo_tf.methods.stage import stages_of
-from cmo_tf.training import build, course
+from cmo_tf.report.results import read_results
+from cmo_tf.run import stages
 
 pytestmark = pytest.mark.usefixtures("small_networks", "no_plots")
 GOLDEN = np.load(Path(__file__).parents[1] / "golden/safe_level_smote.npz", allow_pickle=False)
@@ -166,7 +167,7 @@ def test_by_the_seed_alone(cloud, kind):
 @pytest.mark.parametrize("method", ["smote", "borderline_smote", "safe_level_smote"])
 def test_a_split_with_synthetic_images(method):
     config, data = settings(method, "--loss=bs", "--mix=cmo", "--mix_skip_first=0", "--mix_skip_last=0")
-    leg, = course.legs(config, len(data.train))
+    leg, = stages.legs(config, len(data.train))
     even = leg.stage.even(build, leg.config, data)
     assert np.bincount(even.train.labels).tolist() == [20] * 10 and even.train.images.dtype == np.uint8
     np.testing.assert_array_equal(even.train.images[:64], data.train.images)
@@ -185,7 +186,7 @@ def test_a_split_with_synthetic_images(method):
 
 def test_features_of_the_frozen_trunk():
     config, data = settings("borderline_smote", "--smote_space=features")
-    leg = course.legs(config, len(data.train))[1]
+    leg = stages.legs(config, len(data.train))[1]
     network = models.create("resnet8", 10, data.image_shape, seed=3)
     model = leg.stage.classifier(build, leg.config, data, network)
     trunk = keras.Model(network.input, network.get_layer("features").output)

@@ -10,13 +10,13 @@ import pytest
 from program import assert_same_end, program, tree
 
 from cmo_tf import config
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import read_results
+from cmo_tf.classifier import build
+from cmo_tf.core.errors import UserError
 from cmo_tf.methods import METHODS
 from cmo_tf.methods.stage import stages_of
 from cmo_tf.models import create, two_stage
-from cmo_tf.training import build
-from cmo_tf.training import data as run_data
+from cmo_tf.report.results import read_results
+from cmo_tf.run import data as run_data
 
 TINY = ("--dataset=digits --imbalance_ratio=20 --max_per_class=12 --val_fraction=0.3 --model=resnet20 --epochs=1 "
         "--batch_size=16 --lr=0.02 --warmup_epochs=0 --mix_skip_first=0 --mix_skip_last=0 --eval_every=9 "

@@ -12,7 +12,7 @@ from cmo_tf.methods.tau_norm import TAUS, mean_accuracy
 from cmo_tf.models import load_torch_weights, two_stage
 from cmo_tf.models.resnet_cifar import resnet_cifar
 from cmo_tf.optim import SGD
-from cmo_tf.schedules import cosine_ahead_schedule, cosine_schedule
+from cmo_tf.optim.schedules import cosine_ahead_schedule, cosine_schedule
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import pytest
 from program import assert_same_end, program
 
 from cmo_tf import config
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.pipeline import train_stream
-from cmo_tf.samplers import epoch_order
-from cmo_tf.undersampling import undersample
+from cmo_tf.sampling.samplers import epoch_order
+from cmo_tf.sampling.undersampling import undersample
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden/undersampling.npz", allow_pickle=False)
 LABELS, SEED = GOLDEN["labels"], int(GOLDEN["seed"])

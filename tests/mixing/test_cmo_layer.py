@@ -10,7 +10,7 @@ from streams import area, batches, small_set
 
 import cmo_tf
 from cmo_tf.callbacks import MixWindow
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import CrossEntropy, Mixed
 from cmo_tf.mixing import MIXERS
 

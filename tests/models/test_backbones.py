@@ -8,10 +8,10 @@ import pytest
 from keras.applications import imagenet_utils
 
 from cmo_tf import models
+from cmo_tf.classifier import build
 from cmo_tf.config import parse
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models import applications, backbones, weight_files
-from cmo_tf.training import build
 
 SHAPE = (32, 32, 3)
 

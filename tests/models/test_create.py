@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cmo_tf import models
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 
 X = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
 

@@ -10,7 +10,7 @@ import pytest
 
 from cmo_tf import models
 from cmo_tf.config import parse
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models import efficientnet_lite, pretrained
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "..", "golden")

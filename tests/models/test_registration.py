@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import cmo_tf
-from cmo_tf import _registration
 from cmo_tf.callbacks import DRW
+from cmo_tf.core import serialization
 from cmo_tf.losses import LDAM, Mixed
 from cmo_tf.models import create
 from cmo_tf.optim import SGD
@@ -61,7 +61,7 @@ print(type(model.loss).__module__, type(model.optimizer).__module__, *model.loss
 """
     out = run(code)
     np.testing.assert_allclose([float(word) for word in out[:3]], logits[0], rtol=1e-5)
-    assert out[3:5] == ["cmo_tf.losses.mixed", "cmo_tf.optim"]
+    assert out[3:5] == ["cmo_tf.losses.mixed", "cmo_tf.optim.sgd"]
     assert float(out[5]) < 1 < float(out[7])
 
 
@@ -72,12 +72,12 @@ def test_class_table_is_complete():
             if isinstance(node, ast.ClassDef) and any("register_keras" in ast.dump(d) for d in node.decorator_list):
                 module = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
                 decorated[node.name] = module
-    assert decorated == _registration.CLASSES
+    assert decorated == serialization.CLASSES
 
 
 def test_install_twice_is_harmless():
     before = list(sys.meta_path)
-    _registration.install()
+    serialization.install()
     assert sys.meta_path == before
     name = "cmo_tf>SGD"
     assert keras.saving.get_registered_object(name) is SGD

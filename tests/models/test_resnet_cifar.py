@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import CrossEntropy
 from cmo_tf.models import MODELS, NormedLinear, create, load_torch_weights
 from cmo_tf.optim import SGD

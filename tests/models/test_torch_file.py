@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from torch_streams import Global, Named, Storage, Tensor, stream
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models import torch_file
 
 

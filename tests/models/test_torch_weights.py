@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.models import create, load_torch_weights
 
 

@@ -12,10 +12,10 @@ from program import ROOT
 from streams import assert_same, column
 
 from cmo_tf import augment, datasets
-from cmo_tf.errors import UserError
-from cmo_tf.pipeline import eval_batches, service, train_stream
+from cmo_tf.core.errors import UserError
+from cmo_tf.distribution import data_service
+from cmo_tf.pipeline import cache, eval_batches, train_stream
 from cmo_tf.pipeline.pictures import Pictures, encoded_of
-from cmo_tf.training import cache
 
 COUNTS, SIZE = long_tail(5, 12), (24, 24)
 
@@ -161,16 +161,16 @@ def local_services():
 
 def test_services_take_turns(sources, local_services):
     options = functools.partial(make, sources["files"], start_step=3, probability=1.0)
-    served = service.distributed(local_services, options)
+    served = data_service.distributed(local_services, options)
     assert_same(list(options().take(7).as_numpy_iterator()), list(served.take(7).as_numpy_iterator()))
 
 
 def test_services_refuse_what_they_cannot_run(sources, local_services):
     with pytest.raises(UserError, match="--data_service: this stream needs Python functions"):
-        service.distributed(local_services, functools.partial(make, sources["array_record"]))
+        data_service.distributed(local_services, functools.partial(make, sources["array_record"]))
     for address, message in (("localhost", "host:port is needed"), ("localhost:1", "nobody answers")):
         with pytest.raises(UserError, match=f"--data_service={address}: {message}"):
-            service.distributed(address, None)
+            data_service.distributed(address, None)
 
 
 @pytest.mark.slow
@@ -181,7 +181,7 @@ def test_two_processes_of_the_tool(sources):
         addresses = tool.stdout.readline().strip().removeprefix("--data_service=")
         assert addresses.count(",") == 1
         options = functools.partial(make, sources["files"], start_step=5, probability=0.5)
-        served = service.distributed(addresses, options)
+        served = data_service.distributed(addresses, options)
         assert_same(list(options().take(20).as_numpy_iterator()), list(served.take(20).as_numpy_iterator()))
     finally:
         tool.terminate()

@@ -6,7 +6,7 @@ import tensorflow as tf
 from scipy import stats
 from streams import assert_same, batches, column, small_set
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.pipeline import minority_stream, zip_streams
 from cmo_tf.sampling import class_distribution
 

@@ -11,7 +11,7 @@ from scipy import stats
 from streams import COUNTS, area, assert_same, batches, column, small_set
 
 from cmo_tf.augment.policies import CropFlip
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.pipeline import eval_batches, steps_per_epoch, train_stream
 from cmo_tf.sampling import class_distribution
 

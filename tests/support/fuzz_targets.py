@@ -16,17 +16,17 @@ from program import ROOT
 from tiny_tfds import load_tool
 
 from cmo_tf import config
+from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.category_json import read_categories, read_json
 from cmo_tf.datasets.decode import read_image
 from cmo_tf.datasets.lists import check_classes, check_first, read_list
 from cmo_tf.datasets.record_store import INDEX_FILE, RecordStore
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation import results
 from cmo_tf.evaluation.metrics import Predictions
 from cmo_tf.evaluation.prior import logit_offset
 from cmo_tf.inspection import survey
 from cmo_tf.models import saved_file
-from cmo_tf.training import checkpoint, classes
+from cmo_tf.report import results
+from cmo_tf.run import checkpoint, classes
 
 
 def encoded(form, **options):

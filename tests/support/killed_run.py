@@ -12,7 +12,7 @@ MOMENTS = {1: "before meta", 2: "after meta", 3: "after the sums", 4: "before th
 
 
 def kill_in(save, moment, checkpoint, kill, patch=setattr) -> None:
-    """Patches the module cmo_tf.training.checkpoint: `kill` is called at a moment of its save number `save`."""
+    """Patches the module cmo_tf.run.checkpoint: `kill` is called at a moment of its save number `save`."""
     saves, syncs, write = 0, 0, checkpoint._write
 
     def counted_write(*arguments):
@@ -36,6 +36,6 @@ def kill_in(save, moment, checkpoint, kill, patch=setattr) -> None:
 if __name__ == "__main__":
     from cmo_tf.main import import_tensorflow, main
     import_tensorflow()
-    from cmo_tf.training import checkpoint
+    from cmo_tf.run import checkpoint
     kill_in(int(sys.argv[1]), int(sys.argv[2]), checkpoint, lambda: os.kill(os.getpid(), signal.SIGKILL))
     sys.exit(main(sys.argv[3:]))

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from cmo_tf.training.checkpoint import CheckpointStore
+from cmo_tf.run.checkpoint import CheckpointStore
 
 WATCHED = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "shutil.rmtree"}
 

@@ -6,8 +6,8 @@ import numpy as np
 from program import assert_same_end, program
 
 from cmo_tf import config as configuration
-from cmo_tf.evaluation.results import read_results
 from cmo_tf.models import MODELS
+from cmo_tf.report.results import read_results
 
 # 64 images in 4 or 5 batches an epoch, on networks of 8 layers.
 TINY = ("--dataset=digits --imbalance_ratio=20 --max_per_class=20 --model=resnet8 --batch_size=14 --lr=0.02 --epochs=2 "
@@ -46,7 +46,7 @@ def resnet8_128(**options):
 
 def settings(method, *arguments):
     """(Config, data) of a tiny run."""
-    from cmo_tf.training import data
+    from cmo_tf.run import data
     config = configuration.parse([*TINY, f"--method={method}", *arguments])[0]
     return config, data.load(config)
 
@@ -66,11 +66,12 @@ def check_state_is_all_in_variables(method, *arguments):
     variables were before. Returns the model and its variables after two steps and at the end, by name."""
     import tensorflow as tf
 
+    from cmo_tf.classifier import build
     from cmo_tf.methods import METHODS
     from cmo_tf.methods.stage import stages_of
     from cmo_tf.pipeline import steps_per_epoch
-    from cmo_tf.training import build, state
-    from cmo_tf.training.timeline import Timeline
+    from cmo_tf.run import state
+    from cmo_tf.run.timeline import Timeline
     tf.config.experimental.enable_op_determinism()
     config, data = settings(method, *arguments)
     stage = stages_of(METHODS[method], config)[0]
@@ -130,15 +131,16 @@ def check_second_stage_resumes(method, *arguments):
     import tensorflow as tf
 
     from cmo_tf import models
+    from cmo_tf.classifier import build
     from cmo_tf.methods import METHODS
     from cmo_tf.methods.stage import stages_of
-    from cmo_tf.training import build, course, state
+    from cmo_tf.run import stages, state
     tf.config.experimental.enable_op_determinism()
     config, data = settings(method, *arguments)
 
     def stage(seed):
         """The second stage on a first one's network; on resuming its weights are any."""
-        leg = course.legs(config, len(data.train))[1]
+        leg = stages.legs(config, len(data.train))[1]
         network = models.create(config.model, data.num_classes, data.image_shape, seed=seed)
         return leg, leg.stage.classifier(build, leg.config, data, network)
 

@@ -11,10 +11,10 @@ def one_step() -> dict[str, np.ndarray]:
     import keras
     from method_runs import settings
 
+    from cmo_tf.classifier import build
     from cmo_tf.methods import METHODS
     from cmo_tf.methods.stage import stages_of
-    from cmo_tf.training import build
-    from cmo_tf.training.timeline import Timeline
+    from cmo_tf.run.timeline import Timeline
     config, data = settings("ce", "--model=resnet20", "--mix=cmo", "--probability=1", "--mix_skip_first=0")
     stage = stages_of(METHODS[config.method], config)[0]
     model = stage.classifier(build, config, data, None)

@@ -84,7 +84,7 @@ def stop_at(step: int, number: int, run_dir, *arguments) -> Ended:
 
 def newest(run_dir) -> int:
     """Step of the newest checkpoint; 0 without one."""
-    from cmo_tf.training.checkpoint import CheckpointStore
+    from cmo_tf.run.checkpoint import CheckpointStore
     return max(CheckpointStore(str(Path(run_dir) / "checkpoints")).steps(), default=0)
 
 
@@ -118,7 +118,7 @@ def assert_same_end(one, other) -> None:
 
 def assert_same_weights(one, other) -> None:
     """Every array of two runs' last checkpoints is equal to the bit."""
-    from cmo_tf.training.finished import weights
+    from cmo_tf.run.finished import weights
     first, second = weights(str(one)), weights(str(other))
     assert len(first) == len(second) > 10
     # Keras numbers its names through a process, so that only the order is the same.

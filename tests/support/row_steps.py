@@ -11,7 +11,7 @@ from cmo_tf import config
 @functools.cache
 def images(**flags):
     """The data of a Config that has these flags, read once."""
-    from cmo_tf.training import data
+    from cmo_tf.run import data
     return data.load(config.Config(download=False, **flags))
 
 
@@ -30,10 +30,11 @@ def combination(settings):
 
 def two_steps(settings):
     """(losses, largest change of each trained variable) of two steps of the first stage, in its mixing window."""
-    from cmo_tf.training import build, course
+    from cmo_tf.classifier import build
+    from cmo_tf.run import stages
     names = ("dataset", "data_dir", "imbalance_ratio", "augment", "val_fraction", "max_per_class", "image_size")
     found = images(**{name: getattr(settings, name) for name in names})
-    leg = course.legs(settings, len(found.train))[0]
+    leg = stages.legs(settings, len(found.train))[0]
     model = leg.stage.classifier(build, leg.config, found, None)
     model.run_eagerly = True  # tracing a graph for two steps takes longer
     before = [w.numpy() for w in model.trainable_variables]

@@ -31,7 +31,7 @@ def small_networks(monkeypatch):
 @contextlib.contextmanager
 def without_plots():
     """They take longer than small runs."""
-    from cmo_tf.training import run
+    from cmo_tf.run import run
     with mock.patch.object(run, "write_report", return_value=("report.html", None)), \
             mock.patch.object(run.panel, "write"):
         yield

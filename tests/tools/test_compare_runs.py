@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cmo_tf.evaluation import comparison, estimates, results
+from cmo_tf.evaluation import estimates
 from cmo_tf.evaluation.metrics import Predictions
 from cmo_tf.long_tail import class_counts, shot_groups
+from cmo_tf.report import comparison, results
 from tools import compare_runs
 
 KEPT = f"{compare_runs.ROOT}/docs/results"

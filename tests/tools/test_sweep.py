@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from cmo_tf import config
-from cmo_tf.evaluation import results, studies
+from cmo_tf.evaluation import studies
+from cmo_tf.report import results
 from tools import sweep, sweep_rows
 
 QUEUE = "# a comment\nce  --method=ce  # and another\nce_cmo --method=ce --mix=cmo\n"

@@ -11,12 +11,13 @@ from program import ROOT
 from small_models import COUNTS, WEIGHTS, assert_close, small_classifier, small_network, small_stream, trained
 
 from cmo_tf.callbacks import DRW
+from cmo_tf.classifier import build
 from cmo_tf.config import Config
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.distribution import strategies
 from cmo_tf.losses import LDAM, LOSSES, BalancedSoftmax, CrossEntropy
 from cmo_tf.models import create
 from cmo_tf.models.causal import with_causal_head
-from cmo_tf.training import build, distribute
 
 KINDS = {"weighted ce": lambda: CrossEntropy(WEIGHTS), "ldam": lambda: LDAM(COUNTS, scale=5.0),
          "bs": lambda: BalancedSoftmax(COUNTS, WEIGHTS)}
@@ -36,18 +37,18 @@ def test_micro_batches_equal_the_batch(kind):
 def test_on_two_devices():
     found = []
     for config, parts in ((Config(), 1), (Config(strategy="mirrored"), 2)):
-        with distribute.strategy(config).scope():
+        with strategies.strategy(config).scope():
             model = small_classifier(CrossEntropy(WEIGHTS), accumulation=parts)
-        found.append(trained(model, distribute.per_replica(config, small_stream())))
+        found.append(trained(model, strategies.per_replica(config, small_stream())))
     assert_close(*found)
 
 
 def test_batchnorm_moves_once_a_micro_batch():
     """On two devices and on one; its statistics stay finite where a micro-batch has no rows."""
     for config in (Config(), Config(strategy="mirrored")):
-        with distribute.strategy(config).scope():
+        with strategies.strategy(config).scope():
             model = small_classifier(CrossEntropy(WEIGHTS), small_network(norm=True), accumulation=4)
-        _, weights = trained(model, distribute.per_replica(config, small_stream()))
+        _, weights = trained(model, strategies.per_replica(config, small_stream()))
         assert all(np.isfinite(w).all() for w in weights)
     norm = next(layer for layer in model.inner.layers if layer.name.startswith("batch_norm"))
     assert np.abs(norm.moving_mean.numpy()).max() > 0
@@ -92,7 +93,7 @@ import numpy as np, tensorflow as tf
 from small_models import small_classifier
 from cmo_tf.losses import CrossEntropy
 from cmo_tf.models import create
-from cmo_tf.training.memory import peak_rss
+from cmo_tf.monitoring.memory import peak_rss
 image = np.zeros(({rows}, 32, 32, 3), np.uint8)
 label = np.arange({rows}, dtype=np.int32) % 5
 batch = dict(image=image, image_q=image, label=label, label_q=label, lam=np.ones({rows}, np.float32),

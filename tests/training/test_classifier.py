@@ -7,15 +7,15 @@ import tensorflow as tf
 from streams import small_set
 
 from cmo_tf import CMO, LongTailClassifier
+from cmo_tf.classifier import build
 from cmo_tf.config import Config
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import LDAM, BalancedSoftmax, CrossEntropy, LongTailLoss, Mixed
 from cmo_tf.mixing.base import Unmixed
 from cmo_tf.models import create
 from cmo_tf.models.heads import NormedLinear
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import train_stream
-from cmo_tf.training import build
 
 COUNTS = [16, 10, 6, 4, 1]
 IMAGES, LABELS = small_set(COUNTS, 6, 6)

@@ -9,9 +9,10 @@ import tensorflow as tf
 from small_models import COUNTS, assert_close, small_classifier, small_network, small_stream, trained
 
 from cmo_tf.config import Config
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.distribution import strategies
 from cmo_tf.losses import LADE, CrossEntropy
-from cmo_tf.training import course, distribute
+from cmo_tf.run import stages
 
 MIRRORED = Config(strategy="mirrored", batch_size=16)
 
@@ -19,16 +20,16 @@ MIRRORED = Config(strategy="mirrored", batch_size=16)
 @pytest.fixture(scope="module")
 def mirrored():
     assert len(tf.config.list_logical_devices("CPU")) == 2, "tests/conftest.py sets up two"
-    return distribute.strategy(MIRRORED)
+    return strategies.strategy(MIRRORED)
 
 
 def test_lade_of_two_devices_equals_one(mirrored):
     """Its regulariser couples all rows: rows, images and logits of each class, and a log-sum-exp, over replicas."""
     found = []
     for config in (Config(), MIRRORED):
-        with distribute.strategy(config).scope():
+        with strategies.strategy(config).scope():
             model = small_classifier(LADE(COUNTS, alpha=1.0, rho=0.5))
-        found.append(trained(model, distribute.per_replica(config, small_stream())))
+        found.append(trained(model, strategies.per_replica(config, small_stream())))
     assert_close(*found)
 
 
@@ -38,10 +39,10 @@ def test_a_replica_without_rows(mirrored, norm):
     of both sees that row, as one device does."""
     found = []
     for config in (Config(), MIRRORED):
-        with distribute.strategy(config).scope():
+        with strategies.strategy(config).scope():
             model = small_classifier(LADE(COUNTS), small_network(norm=norm))
         stream = small_stream(batch_size=12, start_step=3 if norm else 2)
-        found.append(trained(model, distribute.per_replica(config, stream), steps=1 if norm else 2))
+        found.append(trained(model, strategies.per_replica(config, stream), steps=1 if norm else 2))
     assert_close(*found)
     assert all(np.isfinite(v).all() for v in found[1][1])
 
@@ -50,7 +51,7 @@ def test_rows_of_the_replicas(mirrored):
     """Each replica's rows in order, all of them once; a row that only fills has `real` 0."""
     config = Config(strategy="mirrored", batch_size=12)
     whole = [b["index"].numpy() for b in small_stream(batch_size=12).take(4)]
-    stream = iter(distribute.per_replica(config, small_stream(batch_size=12)))
+    stream = iter(strategies.per_replica(config, small_stream(batch_size=12)))
     for indices in whole:
         batch = next(stream)
         parts = [mirrored.experimental_local_results(batch[name]) for name in ("index", "real")]
@@ -63,19 +64,19 @@ def test_rows_of_the_replicas(mirrored):
 def test_sync_bn_makes_two_devices_one(mirrored):
     found = []
     for config in (Config(), Config(strategy="mirrored", sync_bn=True)):
-        with distribute.strategy(config).scope():
+        with strategies.strategy(config).scope():
             network = small_network(norm=True)
             if config.sync_bn:
-                assert distribute.synchronise(network) is network
+                assert strategies.synchronise(network) is network
             model = small_classifier(CrossEntropy(num_classes=5), network)
-        found.append(trained(model, distribute.per_replica(config, small_stream())))
+        found.append(trained(model, strategies.per_replica(config, small_stream())))
     assert_close(*found)
 
 
 def test_every_layer_of_nested_networks_is_synchronised():
     inner = small_network(norm=True)
     image = keras.Input((6, 6, 3))
-    distribute.synchronise(keras.Model(image, inner(image)))
+    strategies.synchronise(keras.Model(image, inner(image)))
     norms = [layer for layer in inner.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert [norm.synchronized for norm in norms] == [True]
 
@@ -84,7 +85,7 @@ def test_running_statistics_of_the_first_replica(mirrored):
     """They are what is saved; `settle` gives them to all, for stages that train on them."""
     with mirrored.scope():
         model = small_classifier(CrossEntropy(num_classes=5), small_network(norm=True))
-    trained(model, distribute.per_replica(MIRRORED, small_stream()))
+    trained(model, strategies.per_replica(MIRRORED, small_stream()))
     norm = next(layer for layer in model.inner.layers if isinstance(layer, keras.layers.BatchNormalization))
 
     def means():
@@ -92,18 +93,18 @@ def test_running_statistics_of_the_first_replica(mirrored):
     before = means()
     assert (before[0] != before[1]).any()
     np.testing.assert_array_equal(norm.moving_mean.numpy(), before[0])
-    distribute.settle(MIRRORED, model.network)
+    strategies.settle(MIRRORED, model.network)
     for after in means():
         np.testing.assert_array_equal(after, before[0])
 
 
 def test_refusals(mirrored):
     with pytest.raises(UserError, match="--batch_size=1: is less than a row for each of 2 replicas"):
-        course.legs(Config(strategy="mirrored", batch_size=1), 37)
+        stages.legs(Config(strategy="mirrored", batch_size=1), 37)
     with pytest.raises(UserError, match="--sync_bn: the last batch of an epoch has 1 images for 2 replicas"):
-        course.legs(Config(strategy="mirrored", batch_size=12, sync_bn=True), 37)
-    course.legs(Config(strategy="mirrored", batch_size=12, sync_bn=True, drop_remainder=True), 37)
-    course.legs(Config(strategy="mirrored", batch_size=12), 37)
+        stages.legs(Config(strategy="mirrored", batch_size=12, sync_bn=True), 37)
+    stages.legs(Config(strategy="mirrored", batch_size=12, sync_bn=True, drop_remainder=True), 37)
+    stages.legs(Config(strategy="mirrored", batch_size=12), 37)
     with pytest.raises(UserError, match="--num_devices=3: this machine has 2"):
-        distribute.strategy(Config(strategy="mirrored", num_devices=3))
-    assert distribute.per_replica(types.SimpleNamespace(strategy="none"), "as it is") == "as it is"
+        strategies.strategy(Config(strategy="mirrored", num_devices=3))
+    assert strategies.per_replica(types.SimpleNamespace(strategy="none"), "as it is") == "as it is"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cmo_tf.config import parse
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from cmo_tf.evaluation.metrics import Predictions
-from cmo_tf.training import early_stop, finished, run
+from cmo_tf.run import early_stop, finished, run
 
 FLAGS = ("--dataset=digits", "--max_per_class=20", "--val_fraction=0.2", "--epochs=12", "--batch_size=64",
          "--warmup_epochs=0", "--lr=1e-9", "--model=resnet20", "--early_stop=2", "--nodownload")

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from cmo_tf.classifier.evaluator import Evaluator
 from cmo_tf.datasets import Split
-from cmo_tf.training.evaluate import Evaluator
 
 
 @pytest.mark.parametrize("number", [3, 4, 9])

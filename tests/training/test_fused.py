@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from cmo_tf import LongTailClassifier
-from cmo_tf.training import fused
+from cmo_tf.classifier import fused
 
 IMAGES = np.random.RandomState(0).normal(2.0, 3.0, (5, 4, 6, 3)).astype(np.float32)
 

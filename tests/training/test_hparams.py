@@ -10,8 +10,8 @@ from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, get_experiment, list_session_groups
 
 from cmo_tf import config
-from cmo_tf.training import hparams
-from cmo_tf.training.tensorboard import Board
+from cmo_tf.monitoring import hparams
+from cmo_tf.monitoring.tensorboard import Board
 
 DATA = SimpleNamespace(counts=np.array([5, 2]), class_names=("a", "b"), num_classes=2,
                        groups={"many": np.array([0]), "medium": np.array([], int), "few": np.array([1])})

@@ -7,12 +7,12 @@ import pytest
 
 from cmo_tf import config, main
 from cmo_tf.callbacks import LossPhase, Reweight
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import read_history
+from cmo_tf.classifier import build
+from cmo_tf.core.errors import UserError
 from cmo_tf.losses import LOSSES
 from cmo_tf.methods import METHODS
-from cmo_tf.training import build
-from cmo_tf.training.timeline import Timeline
+from cmo_tf.report.results import read_history
+from cmo_tf.run.timeline import Timeline
 
 COUNTS = [50, 20, 7, 2]
 

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 from program import ROOT
 
-from cmo_tf.training.memory import peak_rss
+from cmo_tf.monitoring.memory import peak_rss
 
 
 def test_it_grows_with_what_is_held():
@@ -16,6 +16,6 @@ def test_it_grows_with_what_is_held():
 def test_it_is_not_that_of_the_process_that_started_it():
     """ru_maxrss is: a run started from a large program would report that one's memory."""
     held = np.ones(400_000_000, np.uint8)
-    code = "from cmo_tf.training.memory import peak_rss; print(peak_rss())"
+    code = "from cmo_tf.monitoring.memory import peak_rss; print(peak_rss())"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert 1_000_000 < int(out) < held.nbytes / 2

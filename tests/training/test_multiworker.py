@@ -8,7 +8,7 @@ import pytest
 from program import assert_same_end, newest, program, tree
 from worker_runs import TINY, Workers, message
 
-from cmo_tf.evaluation.results import read_results
+from cmo_tf.report.results import read_results
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,7 @@ def ended_well(workers):
 
 
 def weights(run_dir):
-    from cmo_tf.training import finished
+    from cmo_tf.run import finished
     return {k: v for k, v in finished.weights(str(run_dir)).items() if not k.startswith("metric")}
 
 

@@ -8,13 +8,15 @@ from determinism import any_operations  # noqa: F401
 from small_models import COUNTS, WEIGHTS, small_classifier, small_network, small_stream, trained
 
 from cmo_tf import CMO, LongTailClassifier
+from cmo_tf.classifier import build
+from cmo_tf.classifier.loss_scale import LossScale
 from cmo_tf.config import Config
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
+from cmo_tf.distribution import strategies
 from cmo_tf.losses import LDAM, BalancedSoftmax, CrossEntropy
 from cmo_tf.mixing import MIXERS
 from cmo_tf.optim import SGD
-from cmo_tf.training import build, distribute, state
-from cmo_tf.training.loss_scale import LossScale
+from cmo_tf.run import state
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -64,7 +66,7 @@ def test_the_l2_term_is_not_scaled():
 
 def overflowing(config):
     """A classifier whose scale is far too large at first, so that it leaves steps out and halves it."""
-    with distribute.strategy(config).scope(), build._precision("float16"):
+    with strategies.strategy(config).scope(), build._precision("float16"):
         optimizer = LossScale(SGD(0.1, momentum=0.9, l2=1e-3), initial_scale=2.0**22)
         return small_classifier(CrossEntropy(WEIGHTS), small_network(norm=True), optimizer)
 
@@ -74,7 +76,7 @@ def test_an_overflow_leaves_the_step_out_and_the_scale_resumes(strategy):
     config = Config(strategy=strategy)
 
     def stream(step):
-        return distribute.per_replica(config, small_stream(start_step=step))
+        return strategies.per_replica(config, small_stream(start_step=step))
     model = overflowing(config)
     start = [v.numpy() for v in model.trainable_variables]
     trained(model, stream(0), steps=1)
@@ -98,7 +100,7 @@ def test_an_overflow_leaves_the_step_out_and_the_scale_resumes(strategy):
 
 
 def test_one_replica_that_overflows_stops_all():
-    place = distribute.strategy(Config(strategy="mirrored"))
+    place = strategies.strategy(Config(strategy="mirrored"))
     with place.scope():
         weight, optimizer = keras.Variable([1.0, 2.0]), LossScale(SGD(0.5), initial_scale=8.0)
         optimizer.build([weight])

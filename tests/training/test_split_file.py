@@ -11,10 +11,10 @@ from program import history, newest, program, tree
 from run_fixtures import networks, no_plots  # noqa: F401
 
 from cmo_tf.config import parse
-from cmo_tf.errors import UserError
-from cmo_tf.evaluation.results import read_results
-from cmo_tf.training import data as run_data
-from cmo_tf.training import split_file
+from cmo_tf.core.errors import UserError
+from cmo_tf.report.results import read_results
+from cmo_tf.run import data as run_data
+from cmo_tf.run import split_file
 
 FLAGS = ("--image_size=16 --model=resnet8 --batch_size=16 --epochs=2 --lr=0.01 --val_fraction=0.1 "
          "--imbalance_ratio=2").split()

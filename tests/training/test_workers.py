@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cmo_tf.config import Config
-from cmo_tf.errors import UserError
-from cmo_tf.training import workers
-from cmo_tf.training.signals import StopRequest
+from cmo_tf.core.errors import UserError
+from cmo_tf.distribution import workers
+from cmo_tf.run.signals import StopRequest
 
 
 @pytest.fixture(autouse=True)

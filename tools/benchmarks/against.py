@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cmo_tf.errors import UserError
+from cmo_tf.core.errors import UserError
 from tools.benchmarks import material, stream
 from tools.benchmarks.rounds import Bench, Stretch
 from tools.benchmarks.step import trainer

@@ -11,8 +11,8 @@ EPOCH = 97  # steps of CIFAR-10-LT at ratio 100 and batch 128
 
 def make(options) -> Bench:
     """Copying the state; copying, writing, syncing and checksumming it; the step that an epoch has `EPOCH` of."""
-    from cmo_tf.training import state
-    from cmo_tf.training.checkpoint import CheckpointStore
+    from cmo_tf.run import state
+    from cmo_tf.run.checkpoint import CheckpointStore
     bench = Bench("times", {})
     store = CheckpointStore(bench.close.enter_context(tempfile.TemporaryDirectory()))
     train = trainer(options, *material.in_memory(options), 0.0, None)

@@ -8,8 +8,8 @@ from tools.benchmarks.rounds import Bench, Stopwatch
 
 def make(options) -> Bench:
     """`Evaluator.predict` at its default batch, and Keras' own `predict`."""
+    from cmo_tf.classifier.evaluator import Evaluator
     from cmo_tf.datasets import Split
-    from cmo_tf.training.evaluate import Evaluator
     network = material.classifier(options).network
     size = 110 * options.steps
     split = Split(np.random.RandomState(1).randint(0, 256, (size, 32, 32, 3), np.uint8), np.arange(size) % 10)

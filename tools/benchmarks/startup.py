@@ -14,7 +14,7 @@ FIRST_STEP = """
 import os, sys
 from cmo_tf import main
 main.import_tensorflow()
-from cmo_tf.training.recorder import Recorder
+from cmo_tf.run.recorder import Recorder
 Recorder.on_train_batch_end = lambda self, batch, logs=None: os._exit(0)
 sys.exit(main.main(sys.argv[1:]) or 1)
 """

@@ -33,7 +33,7 @@ def make_variants(options) -> Bench:
     sides = {"step": trainer(options, images, labels, 0.0, None)}
     unfused = sides["Keras' batch normalisation"] = trainer(options, images, labels, 0.0, None)
     for layer in unfused.classifier.network._flatten_layers():
-        layer.__dict__.pop("call", None)  # what training.fused has put there
+        layer.__dict__.pop("call", None)  # what classifier.fused has put there
     if not options.deterministic:
         sides["XLA"] = trainer(options, images, labels, 0.0, None, jit_compile=True)
     return Bench("images", sides, {f"step over {name}": ("step", name) for name in list(sides)[1:]})

@@ -1,0 +1,87 @@
+"""Flags that do not go together, a line each."""
+
+from cmo_tf.methods import METHODS
+from cmo_tf.models.applications import PREFIX
+from cmo_tf.models.pretrained import FILES, IMAGENET
+from cmo_tf.sampling.samplers import UNDERSAMPLE
+
+# Methods of more than one stage that begin with ordinary training of --model.
+ORDINARY_FIRST = ("crt", "lws", "tau_norm", "las", "mislas", "fsa", "smote", "borderline_smote", "safe_level_smote")
+
+
+
+def all_of(config) -> list[str]:
+    """A line for each contradiction of a Config; none where all is well."""
+    return [*devices(config), *training(config), *undersampling(config)]
+
+
+def devices(config) -> list[str]:
+    """Of devices and precision."""
+    several, accumulation = config.strategy == "multiworker", config.gradient_accumulation
+    checks = (
+        (config.num_devices and config.strategy != "mirrored",
+         f"--num_devices={config.num_devices}: is for --strategy=mirrored; leave it out"
+         + (" and set CUDA_VISIBLE_DEVICES" if several else "")),
+        (not several and config.worker_hosts, f"--worker_hosts={config.worker_hosts}: is for --strategy=multiworker"),
+        (config.sync_bn and config.strategy == "none", "--sync_bn: is for several devices, --strategy=mirrored or "
+         "multiworker; leave it out"),
+        (config.sync_bn and accumulation > 1, f"--gradient_accumulation={accumulation}: cuts the batches that "
+         "--sync_bn puts together; leave one of them out"),
+        (config.batch_size % accumulation, f"--gradient_accumulation={accumulation}: does not divide --batch_size="
+         f"{config.batch_size}"),
+        (config.jit_compile and not config.drop_remainder, "--jit_compile: XLA compiles for one size of batch; add "
+         "--drop_remainder"),
+        (config.jit_compile and config.deterministic, "--deterministic: Keras compiles nothing with XLA under it; "
+         "leave it or --jit_compile out"),
+        (config.jit_compile and config.strategy != "none", f"--jit_compile: does not go with --strategy="
+         f"{config.strategy}; leave one of them out"),
+    )
+    return [line for wrong, line in checks if wrong]
+
+
+def undersampling(config) -> list[str]:
+    """Of a sampler that leaves images out."""
+    cap, under = config.undersample_cap, config.sampler == UNDERSAMPLE
+    checks = (
+        (cap and not under, f"--undersample_cap={cap}: is for --sampler={UNDERSAMPLE}; leave it out"),
+        (config.undersample_redraw and not under,
+         f"--undersample_redraw: is for --sampler={UNDERSAMPLE}; leave it out"),
+        (under and config.reweight != "none", f"--reweight={config.reweight}: weighs by the class counts, which "
+         f"--sampler={UNDERSAMPLE} makes equal; leave it or the sampler out"),
+        (cap and config.test_prior != "none", f"--test_prior={config.test_prior}: starts from the class counts, which "
+         "--undersample_cap changes; leave one of them out"),
+    )
+    return [line for wrong, line in checks if wrong]
+
+
+def training(config) -> list[str]:
+    """Of fine-tuning, early stopping and methods."""
+    stages, imagenet = METHODS[config.method].stages is not None, config.init_weights == IMAGENET
+    checks = (
+        (config.early_stop and not config.val_fraction, f"--early_stop={config.early_stop}: looks at validation "
+         "images; add --val_fraction=0.1"),
+        (config.early_stop and stages, f"--early_stop={config.early_stop}: the stages of --method={config.method} have "
+         "a fixed length; leave it out"),
+        (config.keep == "best" and not config.val_fraction, "--keep=best: the best epoch is that on validation images; "
+         "add --val_fraction=0.1"),
+        (config.calibrate != "none" and not config.val_fraction, f"--calibrate={config.calibrate}: is fitted on "
+         "validation images; add --val_fraction=0.1"),
+        (config.keep == "best" and stages, f"--keep=best: what --method={config.method} leaves is that of its last "
+         "stage; leave it out"),
+        ((config.early_stop or config.keep == "best") and config.strategy == "multiworker",
+         f"--{'early_stop' if config.early_stop else 'keep'}: the chief alone evaluates with --strategy=multiworker; "
+         "leave it out"),
+        (config.freeze_backbone and not config.init_weights, "--freeze_backbone: a backbone that learns nothing must "
+         "come from a file; add --init_weights=FILE"),
+        (config.init_weights and stages and config.method not in ORDINARY_FIRST,
+         f"--init_weights: --method={config.method} makes its own network; leave it out"),
+        (imagenet and config.model not in FILES and not config.model.startswith(PREFIX),
+         f"--init_weights={IMAGENET}: there are none for --model={config.model}; take one of {', '.join(FILES)}, "
+         f"{PREFIX}NAME"),
+        (imagenet and config.model.startswith(PREFIX) and not config.download,
+         f"--nodownload: --init_weights={IMAGENET} of --model={config.model} is fetched by Keras; leave one of them "
+         f"out, or take --model={min(FILES)}, whose weights are a package"),
+        (config.init_weights and config.init_from, "--init_weights: --init_from gives the network already; leave one "
+         "of them out"),
+    )
+    return [line for wrong, line in checks if wrong]

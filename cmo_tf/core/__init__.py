@@ -1,0 +1,1 @@
+"""What lies below everything: errors, registries, class counts, files, the table of saved classes. No framework."""

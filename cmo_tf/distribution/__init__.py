@@ -1,0 +1,1 @@
+"""Several devices, several machines, and streams made by other processes."""

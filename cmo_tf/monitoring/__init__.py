@@ -1,0 +1,1 @@
+"""What is shown of a run while it lasts: progress and log, TensorBoard, rows of pictures. They know no run."""

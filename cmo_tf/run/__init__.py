@@ -1,0 +1,1 @@
+"""A training run: its folder, stages, state, checkpoints, and what ends or resumes it."""

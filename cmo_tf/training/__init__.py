@@ -1,1 +1,0 @@
-"""Training: the classifier, checkpoints, distribution and the run itself."""
