@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cmo_tf import config as configuration
 from cmo_tf.config import flagfile, flagtable
-from cmo_tf.evaluation import studies
+from cmo_tf.report import studies
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/results/methods/runs.jsonl"

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # runs from a checkout that is not installed
 
 from cmo_tf import config as configuration  # noqa: E402
-from cmo_tf.evaluation import studies  # noqa: E402
 from cmo_tf.evaluation.estimates import Estimate  # noqa: E402
+from cmo_tf.report import studies  # noqa: E402
 from cmo_tf.report.results import write_atomically  # noqa: E402
 from tools import comparison, method_figures, sweep  # noqa: E402
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmo_tf.core.errors import UserError
-from cmo_tf.evaluation import studies
 from cmo_tf.evaluation.estimates import Estimate, difference
 from cmo_tf.long_tail import GROUPS
+from cmo_tf.report import studies
 from cmo_tf.report.results import read_results
 
 COLUMNS = ("all", *GROUPS)

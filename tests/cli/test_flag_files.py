@@ -8,7 +8,7 @@ from program import ROOT
 from row_steps import combination, two_steps
 
 from cmo_tf import config
-from cmo_tf.evaluation import studies
+from cmo_tf.report import studies
 
 FILES = sorted((ROOT / "flags").glob("*.cfg"))
 ROWS = [f for f in FILES if "_" in f.stem and not f.stem.endswith("_recipe")]

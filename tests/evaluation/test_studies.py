@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from cmo_tf.core.errors import UserError
-from cmo_tf.evaluation import studies
 from cmo_tf.evaluation.metrics import Predictions
 from cmo_tf.long_tail import shot_groups
-from cmo_tf.report import comparison, results
+from cmo_tf.report import comparison, results, studies
 
 
 def make_run(folder, seed, right):

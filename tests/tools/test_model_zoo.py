@@ -2,7 +2,7 @@
 
 import pytest
 
-from cmo_tf.evaluation import studies
+from cmo_tf.report import studies
 from tools import model_zoo
 
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from cmo_tf import config
-from cmo_tf.evaluation import studies
+from cmo_tf.report import studies
 from tools import comparison, reproduce
 
 DIGITS = ("--flagfile=flags/digits_recipe.cfg",)

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from cmo_tf import config
-from cmo_tf.evaluation import studies
-from cmo_tf.report import results
+from cmo_tf.report import results, studies
 from tools import sweep, sweep_rows
 
 QUEUE = "# a comment\nce  --method=ce  # and another\nce_cmo --method=ce --mix=cmo\n"
