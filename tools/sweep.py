@@ -26,10 +26,7 @@ sys.path.insert(0, ROOT)
 from cmo_tf import config as configuration  # noqa: E402
 from cmo_tf.core.errors import UserError  # noqa: E402
 from cmo_tf.evaluation.estimates import estimate  # noqa: E402
-from cmo_tf.report import (
-    results,  # noqa: E402
-    studies,  # noqa: E402
-)
+from cmo_tf.report import results, studies  # noqa: E402
 from cmo_tf.run.checkpoint import CheckpointStore  # noqa: E402
 from tools.sweep_rows import Row, grid, parse_seeds, read_queue, times_grid, times_seeds  # noqa: E402
 
