@@ -13,14 +13,26 @@ import numpy as np
 from PIL import Image, ImageOps
 
 
-def read(path, square: int, crop: int, channels: int) -> np.ndarray:
-    """float32 (crop, crop, channels) of 0 to 255: upright, centre square brought to `square`, centre of that."""
-    picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB" if channels == 3 else "L")
+def read(path, square: int, crop: int, channels: int, bits: int) -> np.ndarray:
+    """float32 (crop, crop, channels) of 0 to 255: upright, centre square brought to `square`, centre of that. Of grey
+    pictures with 16 bits the upper 8 of `bits` are taken; Pillow reads colours of 16 bits as if they held all 16."""
+    picture = ImageOps.exif_transpose(Image.open(path))
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray((np.asarray(picture).astype(np.int64) >> (bits - 8)).clip(0, 255).astype(np.uint8))
+    picture = on_white(picture).convert("RGB" if channels == 3 else "L")
     side, (width, height) = min(picture.size), picture.size
     left, top, edge = (width - side) / 2, (height - side) / 2, (square - crop) // 2
     box = (left, top, left + side, top + side)
     pixels = np.asarray(picture.resize((square, square), Image.Resampling.BILINEAR, box=box), np.float32)
     return pixels.reshape(square, square, channels)[edge:edge + crop, edge:edge + crop]
+
+
+def on_white(picture):
+    """The picture with its transparent parts white."""
+    if "A" not in picture.getbands() and "transparency" not in picture.info:
+        return picture
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
 
 
 def saved_model(path):
@@ -61,7 +73,9 @@ def main(arguments=None) -> int:
     if name not in about["formats"]:
         parser.error(f"{given.folder} holds {', '.join(about['formats'])}; export to another format first")
     classify = LOADERS[name](given.folder / about["formats"][name]["file"])
-    size = about["reading"]["centre_square_resized_to"], about["reading"]["centre_crop"], about["input"]["shape"][3]
+    reading = about["reading"]
+    size = (reading["centre_square_resized_to"], reading["centre_crop"], about["input"]["shape"][3],
+            reading.get("bits_of_16_bit_pictures", 16))
     probabilities = classify(np.stack([read(path, *size) for path in given.pictures]))
     for path, row in zip(given.pictures, probabilities, strict=True):
         best = int(row.argmax())

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
 from cmo_tf.core.errors import UserError
+from cmo_tf.datasets import deep
 from cmo_tf.datasets.bad_images import BadImages, reason
 
 FORMATS = ("JPEG", "PNG")
@@ -26,17 +27,19 @@ DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, Ov
           zlib.error, Image.DecompressionBombError)
 
 
-def read_image(file, size: int, channels: int = 3, name: str | None = None) -> np.ndarray:
+def read_image(file, size: int, channels: int = 3, name: str | None = None, bits: int | None = None) -> np.ndarray:
     """Decodes one picture to uint8 (size, size, channels): upright, centre square, antialiased bilinear resize.
 
     This is "shorter side to `size`, then centre crop" in one step. Transparent parts become white, CMYK and
-    palettes become RGB, 16-bit pictures keep their upper 8 bits, of an animation the first frame is taken.
+    palettes become RGB; of pictures with 16 bits a channel the upper 8 of `bits` are taken, of an animation the first
+    frame.
 
     Args:
         file: path, or the encoded bytes of a JPEG or PNG.
         size: side in pixels.
         channels: 3 for RGB, 1 for grey.
         name: how an error calls it; by default the path.
+        bits: what 16-bit pictures of the set hold (`deep.scale_of`); None: 16.
 
     Raises:
         UserError: names the file when it cannot be read or decoded.
@@ -44,9 +47,10 @@ def read_image(file, size: int, channels: int = 3, name: str | None = None) -> n
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF, large pictures; twice as large is still an error
-            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
+            data = file if isinstance(file, bytes) else _bytes_of(file)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 image.draft(None, (2 * size, 2 * size))  # lets a JPEG of a large photograph decode at 1/2 to 1/8
-                upright = ImageOps.exif_transpose(image)
+                upright = ImageOps.exif_transpose(_with_eight_bits(image, data, bits or deep.FULL))
                 image = _opaque(ImageChops.invert(upright) if _is_ink(image) else upright,
                                 "L" if channels == 1 else "RGB")
     except DAMAGE as error:
@@ -55,6 +59,18 @@ def read_image(file, size: int, channels: int = 3, name: str | None = None) -> n
     left, top = (image.width - side) / 2, (image.height - side) / 2
     image = image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
     return np.asarray(image, dtype=np.uint8).reshape(size, size, channels)
+
+
+def _bytes_of(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _with_eight_bits(image, data, bits):
+    """The picture, with 8 bits a channel where Pillow itself would not take the upper 8 of `bits`."""
+    if not deep.is_deep(image, data[:32]) or (bits == deep.FULL and image.mode[0] not in "IF"):
+        return image
+    return deep.to_eight(image, data, bits)
 
 
 def _reason(error, file):
@@ -75,15 +91,13 @@ def _is_ink(image: Image.Image) -> bool:
 
 def _opaque(image: Image.Image, mode: str) -> Image.Image:
     """The picture in `mode` (L or RGB), transparent parts on white."""
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip instead of scaling
-        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(mode)
 
 
-def decode_image_file(path, stored_size: int):
+def decode_image_file(path, stored_size: int, bits: int | None = None):
     """The same rule inside a tf.data graph: scalar string tensor -> uint8 (stored_size, stored_size, 3) tensor.
 
     A file that cannot be read stops the iterator with a tf.errors.OpError whose message ends in the UserError.
@@ -91,32 +105,33 @@ def decode_image_file(path, stored_size: int):
     import tensorflow as tf  # here, so that loading into memory does not need it
 
     def read(raw: bytes) -> np.ndarray:
-        return read_image(os.fsdecode(raw), stored_size)
+        return read_image(os.fsdecode(raw), stored_size, bits=bits)
 
     # The pixels depend on the path alone: not stateful, so tf.data may run it in parallel and reorder freely.
     image = tf.numpy_function(read, [path], tf.uint8, stateful=False)
     return tf.ensure_shape(image, (stored_size, stored_size, 3))
 
 
-def read_images(paths, stored_size: int, what: str, bad: BadImages | None = None) -> np.ndarray:
+def read_images(paths, stored_size: int, what: str, bad: BadImages | None = None, bits=None) -> np.ndarray:
     """Decodes many files in parallel threads to uint8 (N, stored_size, stored_size, 3), with progress when long.
 
     Args:
         paths: N paths.
         what: name of the set, for the progress line and errors.
         bad: takes what cannot be read, whose rows stay as they come; None: the first one is an error.
+        bits: what 16-bit pictures hold, see `read_image`.
     """
     images = np.empty((len(paths), stored_size, stored_size, 3), dtype=np.uint8)
-    for row, pixels in each_image(paths, stored_size, what, bad):
+    for row, pixels in each_image(paths, stored_size, what, bad, bits):
         images[row] = pixels
     return images
 
 
-def each_image(paths, stored_size: int, what: str, bad: BadImages | None = None):
+def each_image(paths, stored_size: int, what: str, bad: BadImages | None = None, bits=None):
     """Yields (row, pixels) of the files in order, as `read_images` decodes them; rows that `bad` takes are left out."""
     def read(row: int) -> np.ndarray | UserError:
         try:
-            return read_image(str(paths[row]), stored_size, name=f"{what}: {paths[row]}")
+            return read_image(str(paths[row]), stored_size, name=f"{what}: {paths[row]}", bits=bits)
         except UserError as error:
             return error
 

@@ -51,6 +51,7 @@ class KeptSplit:
     Attributes:
         skipped: (name, what is wrong) of pictures that could not be read.
         mean, std: of the training pictures, which new pictures must not change.
+        bits: what pictures of 16 bits a channel hold; None where there are none.
         whole: whether every picture must be there, as for training; otherwise those of the test set that are there do.
     """
 
@@ -58,6 +59,7 @@ class KeptSplit:
     parts: dict[str, Part]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    bits: int | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     whole: bool = field(default=True, compare=False)
 
@@ -113,7 +115,7 @@ def listing(kept: KeptSplit, root: str, where: str, present=None) -> Listing:
 def read(kept: KeptSplit, listed: Listing, name: str, image_size: int, memory_limit: int) -> Source:
     """The Source of what `listing` gave: of a split that need not be whole the test pictures alone are read."""
     return own_pictures.read(listed, name, image_size=image_size, memory_limit=memory_limit,
-                             constants=(kept.mean, kept.std), pixels=PARTS if kept.whole else ("test",))
+                             constants=(kept.mean, kept.std, kept.bits), pixels=PARTS if kept.whole else ("test",))
 
 
 def _as_it_was(part, name, whole, root, where, notes):

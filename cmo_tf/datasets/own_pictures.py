@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cmo_tf.core.errors import UserError
-from cmo_tf.datasets import folder_notes
+from cmo_tf.datasets import deep, folder_notes
 from cmo_tf.datasets.bad_images import MAX_BAD, BadImages
 from cmo_tf.datasets.decode import each_image, read_images
 from cmo_tf.datasets.source import Source, Split, check_class_names, held_out, pixel_statistics, stored_size
@@ -47,11 +47,11 @@ def read(listing: Listing, name: str, *, image_size=None, seed=0, test_fraction=
 
     The squares are kept in memory as uint8; if those of the whole set would take more than `memory_limit` bytes,
     `images` keeps the paths, to be decoded by `decode.decode_image_file(path, source.stored_shape[0])`, which gives the
-    same pixels. Arguments and errors are those of `folder.load`, and:
+    same pixels with `source.bits`. Arguments and errors are those of `folder.load`, and:
 
     Args:
         name: what `--dataset` names the set by.
-        constants: (mean, std), where they are not to be taken from the training pictures.
+        constants: (mean, std, bits of deep pictures), where they are not to be taken from the pictures.
         pixels: the parts that are read; of others `images` are paths.
     """
     image_size = image_size or IMAGE_SIZE
@@ -62,10 +62,12 @@ def read(listing: Listing, name: str, *, image_size=None, seed=0, test_fraction=
     images = None
     fits = len(paths) * size * size * 3 <= memory_limit
     bad = BadImages(where, len(paths), bad_images, max_bad)
+    scale = None if constants else deep.scale_of(paths)
+    bits = constants[2] if constants else scale and scale.bits
     if fits:
-        images = read_images(paths, size, where, bad)
+        images = read_images(paths, size, where, bad, bits)
     elif bad_images == "skip":
-        for _ in each_image(paths, size, where, bad):
+        for _ in each_image(paths, size, where, bad, bits):
             pass
     skipped = {str(paths[row]): str(error).removeprefix(f"{where}: ") for row, error in sorted(bad.found.items())}
     splits = _splits(_without(listing, skipped, where), where, seed, test_fraction)
@@ -73,10 +75,10 @@ def read(listing: Listing, name: str, *, image_size=None, seed=0, test_fraction=
     if fits:
         splits |= _with_pixels({part: splits[part] for part in splits if part in pixels}, paths, images)
     train = splits["train"].images
-    mean, std = constants or pixel_statistics(train if fits else _sample(train, size, where))
+    mean, std = constants[:2] if constants else pixel_statistics(train if fits else _sample(train, size, where, bits))
     return Source(name, class_names=listing.class_names, image_shape=(image_size, image_size, 3), mean=mean, std=std,
                   augment="crop_flip", skipped=tuple(skipped.items()), root=listing.root,
-                  notes=(*listing.notes, *filter(None, [copies])), **splits)
+                  bits=bits, notes=(*listing.notes, *map(str, filter(None, [scale, copies]))), **splits)
 
 
 def _splits(listing: Listing, where: str, seed: int, test_fraction: float) -> dict[str, Split]:
@@ -113,6 +115,6 @@ def _with_pixels(splits: dict[str, Split], paths: np.ndarray, images: np.ndarray
     return {part: Split(pixels[part], split.labels, split.names) for part, split in splits.items()}
 
 
-def _sample(paths: np.ndarray, size: int, where: str) -> np.ndarray:
+def _sample(paths: np.ndarray, size: int, where: str, bits: int | None) -> np.ndarray:
     rows = np.unique(np.linspace(0, len(paths) - 1, SAMPLE).astype(np.int64))
-    return read_images(paths[rows], size, where)
+    return read_images(paths[rows], size, where, bits=bits)

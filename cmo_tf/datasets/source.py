@@ -61,6 +61,7 @@ class Source:
         skipped: (path, what is wrong) of pictures that could not be read and were left out.
         notes: sentences that a run begins with as warnings.
         root: folder that `names` are relative to; None for sets without names.
+        bits: what the pictures of 16 bits a channel hold (`deep.scale_of`); None where there are none.
         validation: a split for validation, where the set brings one.
 
     A UserError names the set, the split and the first bad row.
@@ -79,6 +80,7 @@ class Source:
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     root: str | None = None
+    bits: int | None = None
     validation: Split | None = None
 
     def __post_init__(self):

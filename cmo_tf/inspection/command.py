@@ -149,7 +149,8 @@ def _write(folder, name, found, advice):
     groups = [{"what": g.what, "files": [found.where[row] for row in g.rows]} for g in found.groups]
     content = {"dataset": advice.dataset, "per_class": page.per_class(found, advice.thresholds),
                "imbalance_ratio": found.ratio, "bad": found.bad, "odd": found.odd, "ignored": found.ignored,
-               "stoppers": found.stoppers, "duplicates": groups, "seconds": advice.seconds,
+               "deep": found.scale and vars(found.scale), "stoppers": found.stoppers, "duplicates": groups,
+               "seconds": advice.seconds,
                "flags": {k: v for k, v, _ in advice.flags}}
     write_atomically(os.path.join(folder, "inspect.json"), json.dumps(plain(content), indent=1) + "\n")
 
@@ -167,6 +168,7 @@ def summary(found, advice, folder) -> list[str]:
     if found.pictures:
         lines.append(f"{len(found.bad)} bad pictures, {len(found.groups)} groups of equal or nearly equal ones, "
                      f"{sum(g.across for g in found.groups)} of them across train and test")
+    lines += [str(found.scale)] if found.scale else []
     lines += [f"bad: {path}: {reason}" for path, reason in found.bad[:10]]
     lines += [f"not read: {path}: {reason}" for path, reason in found.ignored[:10]]
     lines += [f"stops the training: {text}" for text in found.stoppers]

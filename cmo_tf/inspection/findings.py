@@ -7,6 +7,7 @@ import numpy as np
 
 from cmo_tf import datasets, long_tail
 from cmo_tf.core.errors import UserError
+from cmo_tf.datasets import deep
 from cmo_tf.datasets.source import held_out
 from cmo_tf.inspection import duplicates, layout, survey
 from cmo_tf.inspection.survey import Picture
@@ -24,6 +25,7 @@ class Findings:
         where: names of the pictures, paths or "train row 3".
         bad, odd, ignored: (path, reason) of pictures that cannot be read, of harmless oddities, of what is not read.
         stoppers: why it cannot be trained on yet.
+        scale: what its pictures of 16 bits a channel hold; None where there are none.
         image_shape: of a set whose images come in one size, else None.
         reading: seconds that reading a picture takes on all cores together.
     """
@@ -40,6 +42,7 @@ class Findings:
     hidden: int = 0
     image_shape: tuple | None = None
     reading: float = 0.0
+    scale: deep.Scale | None = None
 
     def __post_init__(self):
         self.groups = duplicates.find(self.pictures, self.labels, self.parts)
@@ -92,7 +95,8 @@ def _folder(config):
     if not os.path.isdir(root):
         raise UserError(f"--dataset={config.dataset}: no such folder")
     found = layout.look(root)
-    pictures, reading = survey.files(found.paths, config.dataset)
+    scale = deep.scale_of(found.paths)
+    pictures, reading = survey.files(found.paths, config.dataset, scale and scale.bits)
     good = np.array([not picture.error for picture in pictures], bool)
     labels = np.array(found.labels, np.int64)
     parts = np.array(found.parts, dtype=object)
@@ -108,4 +112,4 @@ def _folder(config):
         chosen = np.concatenate(split_indices(labels[train], count, config))
         counts = long_tail.count_labels(labels[train][chosen], count)
     return Findings(found.names, counts, tested, pictures, found.labels, list(parts), found.paths, found.ignored,
-                    found.stoppers, found.hidden, None, reading)
+                    found.stoppers, found.hidden, None, reading, scale)

@@ -74,6 +74,8 @@ def _notes(found, advice):
                      "has seen those test pictures, and the accuracy will flatter. Remove one side.")
     if any(group.labels > 1 for group in found.groups):
         notes.append("Some equal or nearly equal pictures carry several classes: of equal ones, a label is wrong.")
+    if found.scale:
+        notes.append(f"Among them are {found.scale}.")
     if found.hidden:
         notes.append(f"{found.hidden} hidden files or folders were passed over, as in training.")
     return notes

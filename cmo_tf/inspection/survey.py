@@ -1,5 +1,6 @@
 """Every picture looked at once: size, mode, hash of the content, perceptual hash, and what is wrong with it."""
 
+import functools
 import hashlib
 import io
 import os
@@ -38,13 +39,17 @@ class Picture:
     note: str = ""
 
 
-def files(paths, what: str) -> tuple[list[Picture], float]:
-    """Pictures of files, in order, read in parallel, and the mean time that one takes a core, in seconds."""
+def files(paths, what: str, bits: int | None = None) -> tuple[list[Picture], float]:
+    """Pictures of files, in order, read in parallel, and the mean time that one takes a core, in seconds.
+
+    Args:
+        bits: what those of 16 bits a channel hold, see `decode.read_image`.
+    """
     progress, began = Progress(what, len(paths)), time.monotonic()
     found = []
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
-        for picture in pool.map(of_file, map(str, paths)):
+        for picture in pool.map(functools.partial(of_file, bits=bits), map(str, paths)):
             found.append(picture)
             progress(len(found))
     return found, (time.monotonic() - began) / max(len(paths), 1)
@@ -57,7 +62,7 @@ def arrays(images) -> list[Picture]:
     return [Picture(width, height, mode, "array", _digest(image.tobytes()), marks(image)) for image in images]
 
 
-def of_file(path: str) -> Picture:
+def of_file(path: str, bits: int | None = None) -> Picture:
     """One file, opened once."""
     try:
         with open(path, "rb") as file:
@@ -66,7 +71,7 @@ def of_file(path: str) -> Picture:
         return Picture(error=f"cannot be opened ({error.strerror})")
     digest = _digest(data)
     try:
-        pixels = read_image(data, SIDE, name="picture")
+        pixels = read_image(data, SIDE, name="picture", bits=bits)
     except UserError as error:
         inside = re.search(r"\((?:in record: )?(.*)\)$", str(error))
         return Picture(digest=digest, error=inside[1] if inside else str(error))

@@ -81,7 +81,7 @@ def _selected(source, config):
     if source.root is not None and len(unused):
         parts["unused"] = _part(source.train, unused)
     skipped = tuple((os.path.relpath(path, source.root), line) for path, line in source.skipped)
-    return splits, KeptSplit(source.class_names, parts, source.mean, source.std, skipped)
+    return splits, KeptSplit(source.class_names, parts, source.mean, source.std, source.bits, skipped)
 
 
 def _part(split, rows):
@@ -121,7 +121,7 @@ def _decode(source):
         from cmo_tf.pipeline.pictures import Pictures
         return Pictures(side, source.records)
     from cmo_tf.datasets.decode import decode_image_file
-    return functools.partial(decode_image_file, stored_size=side)
+    return functools.partial(decode_image_file, stored_size=side, bits=source.bits)
 
 
 def split_indices(labels, num_classes, config) -> tuple[np.ndarray, np.ndarray]:

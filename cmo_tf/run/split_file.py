@@ -54,7 +54,7 @@ def write(run_dir: str, data: run_data.RunData) -> run_data.RunData:
         writer.writerows((name, row, label, kept.class_names[label], picture, mark)
                          for row, label, picture, mark in zip(
                              *(column.tolist() for column in columns), strict=True))
-    about = {"class_names": kept.class_names, "mean": kept.mean, "std": kept.std, "skipped": kept.skipped}
+    about = {key: getattr(kept, key) for key in ("class_names", "mean", "std", "bits", "skipped")}
     write_atomically(os.path.join(run_dir, ABOUT), json.dumps(about, indent=1) + "\n")
     write_atomically(os.path.join(run_dir, FILE), text.getvalue().encode("utf-8", "surrogateescape"))
     return dataclasses.replace(data, kept=kept)
@@ -62,17 +62,31 @@ def write(run_dir: str, data: run_data.RunData) -> run_data.RunData:
 
 def read(run_dir: str, whole: bool = True) -> KeptSplit | None:
     """The KeptSplit of a run folder, None where there is none; a UserError names the file and line that is damaged."""
-    path, about_path = (os.path.join(run_dir, name) for name in (FILE, ABOUT))
     if not exists(run_dir):
         return None
+    about = _read_about(run_dir)
+    parts = _parts(os.path.join(run_dir, FILE), len(about["class_names"]))
+    return KeptSplit(parts=parts, whole=whole, **about)
+
+
+def bits(run_dir: str) -> int | None:
+    """What 16-bit pictures hold in the set of a run; None where it had none."""
+    return _read_about(run_dir)["bits"] if exists(run_dir) else None
+
+
+def _read_about(run_dir):
+    path = os.path.join(run_dir, ABOUT)
     try:
-        with open(about_path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             about = json.load(file)
-        names, skipped = tuple(about["class_names"]), tuple((str(name), str(why)) for name, why in about["skipped"])
         mean, std = (tuple(map(float, about[key])) for key in ("mean", "std"))
-    except (*DAMAGE, KeyError, TypeError) as error:
-        raise UserError(f"{about_path}: cannot be read ({error}); bring it back from a copy of the run") from None
-    return KeptSplit(names, _parts(path, len(names)), mean, std, skipped, whole=whole)
+        held = about["bits"]
+        if held is not None and not 8 <= int(held) <= 16:
+            raise ValueError(f"bits {held}")
+        return {"class_names": tuple(map(str, about["class_names"])), "mean": mean, "std": std, "bits": held,
+                "skipped": tuple((str(name), str(why)) for name, why in about["skipped"])}
+    except DAMAGE as error:
+        raise UserError(f"{path}: cannot be read ({error}); bring it back from a copy of the run") from None
 
 
 def _parts(path, num_classes):

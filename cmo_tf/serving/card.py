@@ -36,9 +36,11 @@ def _what(served, about):
 
 
 def _reading(about):
-    square, crop = about["reading"].values()
+    square, crop, bits = (about["reading"][key] for key in ("centre_square_resized_to", "centre_crop",
+                                                            "bits_of_16_bit_pictures"))
     text = f"A picture is cropped to its central square, which is resized to {square} by {square} (bilinear)"
-    return text + ("." if square == crop else f" and cropped to the central {crop} by {crop}.")
+    text += "." if square == crop else f" and cropped to the central {crop} by {crop}."
+    return text + (f" Pictures of 16 bits a channel hold {bits} bits, of which the upper 8 are taken." * (bits < 16))
 
 
 def _data(served):

@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from cmo_tf.core.errors import UserError
+from cmo_tf.datasets import deep
 from cmo_tf.report.results import plain
 from cmo_tf.run import classes, folder, split_file, versions
 from cmo_tf.serving import card, check, model, pictures
@@ -56,12 +57,13 @@ def write(served, data, names, place: str) -> None:
 
 def _about(served, written):
     """The content of export.json."""
-    read = pictures.reader(served.config.dataset, served.image_shape)
+    read = pictures.reader(served.config.dataset, served.image_shape, split_file.bits(served.run_dir))
     with open(os.path.join(served.run_dir, "model.keras"), "rb") as file:
         fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
     return {"run": os.path.basename(os.path.abspath(served.run_dir)), "model_keras_sha256": fingerprint,
             "input": {"name": "image", "dtype": "float32", "shape": [None, *served.image_shape], "range": [0, 255]},
-            "reading": {"centre_square_resized_to": read.side, "centre_crop": served.image_shape[0]},
+            "reading": {"centre_square_resized_to": read.side, "centre_crop": served.image_shape[0],
+                        "bits_of_16_bit_pictures": read.bits or deep.FULL},
             "outputs": {"logits": "as the network gives them",
                         "probabilities": "softmax(logit_scale * logits + logit_offset)"},
             "logit_scale": served.scale, "logit_offset": served.offset, "test_prior": served.config.test_prior,

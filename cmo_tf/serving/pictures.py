@@ -60,6 +60,7 @@ class Reader:
     Attributes:
         shape: (height, width, channels) that the network takes.
         side: of the square; 8/7 of the network's where the set's pictures have that margin.
+        bits: what pictures of 16 bits a channel hold; None: 16.
         published: by the rule of published sets, which knows no orientation marks (see augment.encoded).
 
     `reader(path)` is uint8 of `shape`; a UserError names a file that cannot be read.
@@ -68,9 +69,11 @@ class Reader:
     shape: tuple[int, int, int]
     side: int
     published: bool
+    bits: int | None = None
 
     def __call__(self, path: str) -> np.ndarray:
-        square = self._published(path) if self.published else read_image(path, self.side, self.shape[2])
+        square = self._published(path) if self.published else \
+            read_image(path, self.side, self.shape[2], bits=self.bits)
         first = (self.side - self.shape[0]) // 2
         return square[first:first + self.shape[0], first:first + self.shape[1]]
 
@@ -86,8 +89,8 @@ class Reader:
             raise UserError(f"{path}: not a readable picture ({reason})") from None
 
 
-def reader(dataset: str, shape: tuple[int, int, int]) -> Reader:
-    """The Reader for a network that was trained on `--dataset`.
+def reader(dataset: str, shape: tuple[int, int, int], bits: int | None = None) -> Reader:
+    """The Reader for a network that was trained on `--dataset`, whose 16-bit pictures held `bits`.
 
     Raises:
         UserError: its images are no squares.
@@ -97,4 +100,4 @@ def reader(dataset: str, shape: tuple[int, int, int]) -> Reader:
         raise UserError(f"--dataset={dataset}: its images are {height}x{width}; picture files are read as squares only")
     # As the data sets have it: small images are stored at their own size, pictures with a margin for random crops.
     margin = dataset.startswith("folder:") or dataset in BIG or (dataset.startswith("tfds:") and height > 64)
-    return Reader(shape, stored_size(height) if margin else height, dataset in BIG)
+    return Reader(shape, stored_size(height) if margin else height, dataset in BIG, bits)

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from cmo_tf.core.errors import UserError
+from cmo_tf.datasets import deep
 from cmo_tf.datasets.decode import Progress
-from cmo_tf.run import folder
+from cmo_tf.run import folder, split_file
 from cmo_tf.serving import model, pictures, table
 from cmo_tf.serving.interrupt import ending
 
@@ -28,7 +29,7 @@ def run(config, files, arguments) -> int:
     own = folder.read_config(config.run_dir, arguments)
     paths = pictures.find(config.input)
     served = model.load(config.run_dir, own)
-    read = pictures.reader(own.dataset, served.image_shape)
+    read = pictures.reader(own.dataset, served.image_shape, _bits(config.run_dir, paths))
     top = min(config.top, len(served.class_names))
     try:
         with ending(), table.writing(config.output) as writer:
@@ -51,6 +52,17 @@ def run(config, files, arguments) -> int:
     if bad:
         print(f"cmo_tf: {bad} of {len(paths)} pictures could not be read", file=sys.stderr)
     return 0
+
+
+def _bits(run_dir, paths):
+    """What 16-bit pictures hold: as in the run's set, or, where that had none, as the pictures themselves say."""
+    bits = split_file.bits(run_dir)
+    if bits is not None:
+        return bits
+    scale = deep.scale_of(paths)
+    if scale:
+        print(f"cmo_tf: the run had no such pictures: {scale}", file=sys.stderr)
+    return scale and scale.bits
 
 
 def predictions(served, read, paths, batch_size=CHUNK):
