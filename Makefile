@@ -24,7 +24,7 @@ run: $(VENV)/.installed ## quickstart: train on the digits, write a report
 test: lint ## ruff, types and all fast tests, on all cores (make JOBS=1 test: on one)
 	$(VENV)/bin/python -m pytest $(PARALLEL) --durations=20
 
-slow: $(VENV)/.installed-export $(VENV)/.installed-docs $(VENV)/.installed-backends ## the tests that take minutes; some need a browser (apt install chromium)
+slow: $(VENV)/.installed-export $(VENV)/.installed-docs $(VENV)-backends/.installed ## the tests that take minutes; some need a browser (apt install chromium)
 	$(VENV)/bin/python -m pytest -m slow
 
 faults: $(VENV)/.installed-dev ## the long tests of tests/faults: kills, full disks, fuzzing
@@ -44,7 +44,7 @@ docs: $(VENV)/.installed-docs ## these pages, into build/site
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 clean: ## remove the environment and caches; runs/ stays
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(VENV)-backends .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 with venv found (Debian, Ubuntu: apt install python3-venv);" \
@@ -68,6 +68,7 @@ $(VENV)/.installed-export: requirements-export.txt $(VENV)/.installed-dev
 	@$(PIP) -r requirements-export.txt
 	@touch $@
 
-$(VENV)/.installed-backends: requirements-backends.txt $(VENV)/.installed-dev
-	@$(PIP) -r requirements-backends.txt
+$(VENV)-backends/.installed: requirements-backends.txt
+	$(PYTHON) -m venv $(VENV)-backends
+	@$(subst $(VENV),$(VENV)-backends,$(PIP)) -r requirements-backends.txt
 	@touch $@

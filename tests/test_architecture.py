@@ -21,7 +21,7 @@ HEAVY = {"tensorflow", "keras", "keras_cv", "sklearn", "matplotlib", "tensorflow
 MAY_IMPORT = {
     "core": set(),
     "augment": set(), "callbacks": set(), "datasets": set(), "distribution": set(), "long_tail": set(), "losses": set(),
-    "mixing": set(), "models": set(), "optim": set(), "sampling": set(),
+    "mixing": set(), "models": set(), "optim": set(), "sampling": {"mixing.boxes"},
     "evaluation": {"long_tail"},
     "report": {"evaluation", "long_tail"},
     "monitoring": {"report"},

@@ -88,32 +88,23 @@ def create(name: str, num_classes: int, input_shape: tuple[int, int, int] = (32,
 
     Returns:
         keras.Model, float images (B, H, W, channels) -> float32 logits (B, C). It normalises nothing itself. The
-        pooled features are the layer "features"; layers are named after the modules of the PyTorch original.
+        pooled features are the layer "features"; layers are named after the modules of the PyTorch original
+        (with hyphens for dots where Keras runs on PyTorch, which takes no dots).
 
     Raises:
-        UserError: unknown name or head, or an impossible shape; Keras on PyTorch, which takes no layer names with dots.
+        UserError: unknown name or head, or an impossible shape.
 
     Examples:
         >>> network = create("resnet20", num_classes=10, input_shape=(8, 8, 1), seed=0)
         >>> network.output_shape
         (None, 10)
     """
-    _check_backend()
     if weights is not None:
         options["weights"] = check_weights(name, weights)
     network = MODELS[name](num_classes=num_classes, input_shape=input_shape, head=head, **options)
     if head_bias is not None and num_classes:
         _fill_bias(network.layers[-1], head_bias)
     return _with_features(network) if features else network
-
-
-def _check_backend() -> None:
-    import keras
-
-    if keras.backend.backend() == "torch":
-        raise UserError("KERAS_BACKEND=torch: the networks of cmo_tf name layers as their PyTorch originals do "
-                        "(layer1.0.conv1), and Keras on PyTorch takes no dots; take TensorFlow, JAX, or a network of "
-                        "your own with the layers and losses of cmo_tf")
 
 
 def check_weights(name: str, weights: str) -> str:

@@ -14,6 +14,7 @@ from keras import layers
 from cmo_tf.core.errors import UserError
 from cmo_tf.models import pretrained
 from cmo_tf.models.heads import classifier, he_normal, layer_seed, uniform_linear
+from cmo_tf.models.names import layer_name
 from cmo_tf.models.resnet_cifar import check_shape
 from cmo_tf.models.torch_weights import load_torch_weights
 
@@ -83,8 +84,9 @@ def _block(x, channels, kernel, stride, expansion, name, seed):
     shortcut, inside = x, x.shape[-1] * expansion
     if expansion > 1:
         x = _activated(_conv_bn(x, inside, 1, 1, f"{name}.expand_conv", f"{name}.bn0", seed), f"{name}.relu0")
-    x = layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False, name=f"{name}.depthwise_conv",
-                               depthwise_initializer=he_normal(layer_seed(seed, f"{name}.depthwise_conv")))(x)
+    depthwise = f"{name}.depthwise_conv"
+    x = layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False, name=layer_name(depthwise),
+                               depthwise_initializer=he_normal(layer_seed(seed, depthwise)))(x)
     x = _activated(_normalised(x, f"{name}.bn1"), f"{name}.relu1")
     x = _conv_bn(x, channels, 1, 1, f"{name}.project_conv", f"{name}.bn2", seed)
     return layers.Add(name=f"{name}.add")([x, shortcut]) if stride == 1 and shortcut.shape[-1] == channels else x
@@ -92,13 +94,13 @@ def _block(x, channels, kernel, stride, expansion, name, seed):
 
 def _conv_bn(x, channels, kernel, stride, conv_name, bn_name, seed):
     # TensorFlow's own padding: at stride 2 on an even side the far edge alone is padded.
-    x = layers.Conv2D(channels, kernel, stride, padding="same", use_bias=False, name=conv_name,
+    x = layers.Conv2D(channels, kernel, stride, padding="same", use_bias=False, name=layer_name(conv_name),
                       kernel_initializer=he_normal(layer_seed(seed, conv_name)))(x)
     return _normalised(x, bn_name)
 
 
 def _normalised(x, name):
-    return layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)(x)
+    return layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=layer_name(name))(x)
 
 
 def _activated(x, name):

@@ -11,6 +11,7 @@ from keras import layers
 
 from cmo_tf.models.grouped import GroupedConv2D
 from cmo_tf.models.heads import layer_seed
+from cmo_tf.models.names import layer_name
 
 
 class Layout(NamedTuple):
@@ -102,6 +103,6 @@ def _conv_bn(x, layout, channels, size, conv_name, bn_name, seed, stride=1, grou
         use_bias=False,
         kernel_initializer=keras.initializers.VarianceScaling(seed=layer_seed(seed, conv_name),
                                                               **INITIAL[layout.initial]),
-        name=conv_name,
+        name=layer_name(conv_name),
     )(x)
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=bn_name)(x)
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=layer_name(bn_name))(x)

@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.models.heads import classifier, he_normal, layer_seed
+from cmo_tf.models.names import layer_name
 
 
 def resnet_cifar(depth, num_classes, input_shape=(32, 32, 3), head="linear", seed=None):
@@ -79,9 +80,9 @@ def _conv_bn(x, channels, stride, conv_name, bn_name, seed):
         padding="same" if stride == 1 else "valid",
         use_bias=False,
         kernel_initializer=he_normal(layer_seed(seed, conv_name)),
-        name=conv_name,
+        name=layer_name(conv_name),
     )(x)
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=bn_name)(x)
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=layer_name(bn_name))(x)
 
 
 def _option_a(x, channels, stride, name):

@@ -9,6 +9,7 @@ from cmo_tf.core.errors import UserError
 from cmo_tf.core.types import ArrayLike
 from cmo_tf.models.causal import CausalNorm
 from cmo_tf.models.heads import NormedLinear
+from cmo_tf.models.names import module_name
 
 # Layer class -> torch parameter -> (Keras variable, transposition of the torch array into Keras' order).
 RULES = {
@@ -69,7 +70,7 @@ def _targets(model):
         for parameter, (attribute, order) in (rule or {}).items():
             variable = getattr(layer, attribute, None)
             if variable is not None:
-                yield f"{layer.name}.{parameter}", (variable, order)
+                yield f"{module_name(layer.name)}.{parameter}", (variable, order)
 
 
 def _fit(name, tensor, variable, order) -> np.ndarray:

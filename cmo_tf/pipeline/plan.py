@@ -1,24 +1,10 @@
 """The mix plan: coin, lam and box of a batch, drawn with stateless ops from (seed, step)."""
 
-import enum
-
 import tensorflow as tf
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.mixing.boxes import cut_box
-
-
-class Draw(enum.IntEnum):
-    """What a stateless draw is for. Values are part of every run's identity: append, never renumber."""
-
-    ORDER = 0
-    PLAN = 1
-    FOREGROUND = 2
-    AUGMENT = 3
-    AUGMENT_FOREGROUND = 4
-    CANVAS = 5
-    PARTNER = 6
-    AUGMENT_VIEW = 7
+from cmo_tf.sampling.distribution import Draw
 
 
 def stateless_seed(seed, draw: Draw, step):

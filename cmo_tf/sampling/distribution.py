@@ -1,8 +1,10 @@
 """Q, the minority-weighted distribution that CMO draws its foregrounds from (paper Eq. 2 and 3).
 
-numpy only: which class with what probability, and the tables from which a stateless draw picks an image.
+numpy only: which class with what probability, the tables from which a stateless draw picks an image, and the kinds of
+stateless draws.
 """
 
+import enum
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,19 @@ from cmo_tf.core.types import ArrayLike
 
 KINDS = ("inverse", "effective")
 LEVELS = ("image", "class")
+
+
+class Draw(enum.IntEnum):
+    """What a stateless draw is for. Values are part of every run's identity: append, never renumber."""
+
+    ORDER = 0
+    PLAN = 1
+    FOREGROUND = 2
+    AUGMENT = 3
+    AUGMENT_FOREGROUND = 4
+    CANVAS = 5
+    PARTNER = 6
+    AUGMENT_VIEW = 7
 
 
 def class_distribution(counts: ArrayLike, power: float = 1.0, kind: str = "inverse", level: str = "image",

@@ -14,10 +14,9 @@ from keras import ops
 
 import cmo_tf
 from cmo_tf.callbacks import DRW, MixWindow
-from cmo_tf.core.errors import UserError
 from cmo_tf.losses import LDAM, LOSSES, BalancedSoftmax, CrossEntropy, Mixed
 from cmo_tf.mixing import MIXERS
-from cmo_tf.models import create
+from cmo_tf.models import create, load_torch_weights
 from cmo_tf.optim import SGD
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -159,13 +158,7 @@ def window(found):
 
 
 def network(found):
-    """ResNet-20 with seeded weights, forward: linear and normed head. Keras on PyTorch refuses its names."""
-    if keras.backend.backend() == "torch":
-        try:
-            create("resnet20", 4)
-        except UserError as error:
-            found["network/refused"] = np.array(str(error))
-        return
+    """ResNet-20 with seeded weights, forward: linear and normed head; ResNet-32 with the weights of a PyTorch one."""
     image = batch(rows=2, size=32)["image"] / 255.0
     for head in ("linear", "normed"):
         model = create("resnet20", 4, (32, 32, 3), head=head)
@@ -173,6 +166,10 @@ def network(found):
         model.set_weights([np.abs(rng.normal(size=w.shape)).astype("float32") * 0.1 + 0.05
                            for w in model.get_weights()])
         found[f"network/{head}"] = model.predict(image, verbose=0)
+        with np.load(GOLDEN / f"resnet32_{head}.npz", allow_pickle=False) as golden:
+            model = create("resnet32", 10, head=head)
+            load_torch_weights(model, {name[2:]: golden[name] for name in golden if name.startswith("w/")})
+            found[f"network/golden_{head}"] = model.predict(golden["x_nchw"].transpose(0, 2, 3, 1), verbose=0)
 
 
 def main(path):

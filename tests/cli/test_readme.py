@@ -66,6 +66,8 @@ def test_command(command, place, monkeypatch, tiny):
             run_program(shlex.split(command.removeprefix(PROGRAM)), tiny)
     elif command.startswith(".venv/bin/python -m pytest "):
         assert all((ROOT / part).exists() for part in command.split()[3:])
+    elif command.startswith("KERAS_BACKEND="):  # tests/backends/test_example.py runs it
+        assert (ROOT / command.split()[2]).exists() and command.split()[2].startswith("examples/")
     elif command.startswith(".venv/bin/python tools/"):
         run_tool(monkeypatch, *shlex.split(command)[1:])
     else:
