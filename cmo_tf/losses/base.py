@@ -9,6 +9,7 @@ from keras import ops
 from cmo_tf.core.class_counts import check_counts
 from cmo_tf.core.errors import UserError
 from cmo_tf.core.types import ArrayLike, Tensor
+from cmo_tf.losses.network_output import calling_model, refuse_probabilities, refuse_squashed
 
 
 class LongTailLoss(keras.losses.Loss):
@@ -116,12 +117,13 @@ class LongTailLoss(keras.losses.Loss):
     def prepare(self, y_int: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """(int32 labels (B,), float32 logits (B, C)) from what a caller hands over; builds the loss."""
         logits = logits["logits"] if isinstance(logits, dict) else logits
+        refuse_squashed(logits)
         logits = ops.cast(ops.convert_to_tensor(logits), "float32")
         y_int = ops.convert_to_tensor(y_int)
         if len(y_int.shape) > 2 or (len(y_int.shape) == 2 and y_int.shape[-1] != 1):
             raise UserError(
-                f"{self.name}: labels are integers of shape (B,), got shape {tuple(y_int.shape)}; "
-                "wrap the loss in cmo_tf.losses.Mixed for the targets of CMO.pack"
+                f"{self.name}: labels are integers of shape (B,), got shape {tuple(y_int.shape)}; of a mixed batch fit "
+                "takes all three, (image, label, pair) = CMO.pack(out), with the loss in cmo_tf.losses.Mixed"
             )
         self.build(logits.shape[-1])
         return ops.reshape(ops.cast(y_int, "int32"), (-1,)), logits
@@ -131,7 +133,7 @@ class LongTailLoss(keras.losses.Loss):
         """(numerator, denominator) of the loss, float32 scalars; `share` (lam) multiplies the numerator only."""
         values, weights = self.terms(y_int, logits, statistics)
         if sample_weight is not None:
-            weights = weights * row_vector(sample_weight)
+            weights = weights * self._row_weights(sample_weight)
         numerators = values * weights
         if share is not None:
             numerators = numerators * row_vector(share)
@@ -149,12 +151,20 @@ class LongTailLoss(keras.losses.Loss):
         values = self.extra(logits)  # nosec B610
         if values is None:
             return ()
-        rows = ops.ones_like(values) if sample_weight is None else row_vector(sample_weight)
+        rows = ops.ones_like(values) if sample_weight is None else self._row_weights(sample_weight)
         return ((ops.sum(values * rows), ops.sum(rows)),)
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        refuse_probabilities(calling_model())
         sums = (self.sums(y_true, y_pred, sample_weight), *self.extra_sums(y_pred, sample_weight))
         return sum_of_quotients(sums)
+
+    def _row_weights(self, sample_weight):
+        sample_weight = ops.convert_to_tensor(sample_weight)
+        if columns_of(sample_weight) != 1:
+            raise UserError(f"{self.name}: sample_weight is one number a row, got shape {tuple(sample_weight.shape)}; "
+                            "for the pair of CMO.pack put the loss in cmo_tf.losses.Mixed, in a plain keras.Model")
+        return row_vector(sample_weight)
 
     def get_config(self):
         return {"num_classes": self.num_classes, "class_weights": self.current_weights(), "name": self.name}
@@ -214,6 +224,16 @@ def constant_variable(initial, shape, name):
 def sum_of_quotients(sums):
     """`sum of numerator / denominator` over pairs of scalars, a quotient by 0 being 0."""
     return sum(ops.divide_no_nan(*pair) for pair in sums)
+
+
+def columns_of(sample_weight):
+    """How many numbers a sample_weight has a row: 1 of a scalar, (B,) or (B, 1)."""
+    try:
+        sizes = tuple(sample_weight.shape)[1:]
+    except ValueError:  # TensorFlow's graph for weights of one and of two axes: neither shape is known in it
+        raise UserError("sample_weight: this model was used with weights (B,) and with the pairs of CMO.pack; compile "
+                        "it again in between") from None
+    return 1 if not sizes else sizes[0] if len(sizes) == 1 else 0
 
 
 def row_vector(x):

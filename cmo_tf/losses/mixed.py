@@ -5,7 +5,8 @@ from keras import ops
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.core.types import Tensor
-from cmo_tf.losses.base import LongTailLoss, sum_of_quotients
+from cmo_tf.losses.base import LongTailLoss, columns_of, sum_of_quotients
+from cmo_tf.losses.network_output import calling_model, refuse_probabilities
 
 
 def mixed_terms(loss: LongTailLoss, y: Tensor, y_q: Tensor, lam: Tensor, logits: Tensor,
@@ -39,10 +40,12 @@ def mixed_terms(loss: LongTailLoss, y: Tensor, y_q: Tensor, lam: Tensor, logits:
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
 class Mixed(keras.losses.Loss):
-    """A loss for the targets of `CMO.pack`, y = [label, label_q, lam] float32 (B, 3), in a plain keras.Model.
+    """A loss for the triples (image, label, pair) of `CMO.pack` in a plain keras.Model.
 
-    `sum(lam*v*w) / sum(w) + sum((1-lam)*v_q*w_q) / sum(w_q)`, a float32 scalar. Plain labels (B,) or (B, 1), as
-    validation data has them, give the wrapped loss itself.
+    `sum(lam*v*w) / sum(w) + sum((1-lam)*v_q*w_q) / sum(w_q)`, a float32 scalar. `pair` = [label_q, lam] float32 (B, 2)
+    comes in the place of `sample_weight`: metrics do not look there, and see plain labels. With a third column (B, 3)
+    rows have weights besides. Without a pair, as in validation data, the value is that of the wrapped loss; a
+    sample_weight (B,) or (B, 1) stays what it is.
 
     Args:
         loss: a LongTailLoss; its `build`, `class_weights`, `head` and `logit_scale` are forwarded.
@@ -50,7 +53,7 @@ class Mixed(keras.losses.Loss):
     Examples:
         >>> from cmo_tf.losses import CrossEntropy
         >>> loss = Mixed(CrossEntropy())
-        >>> round(float(loss([[0, 1, 0.75]], [[2.0, 0.0]])), 4)  # 0.75 * 0.1269 + 0.25 * 2.1269
+        >>> round(float(loss([0], [[2.0, 0.0]], [[1, 0.75]])), 4)  # 0.75 * 0.1269 + 0.25 * 2.1269
         0.6269
     """
 
@@ -76,14 +79,15 @@ class Mixed(keras.losses.Loss):
         self.loss.build(num_classes)
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        y_true = ops.convert_to_tensor(y_true)
-        if len(y_true.shape) < 2 or y_true.shape[-1] == 1:
+        if sample_weight is None:
+            return self.loss(y_true, y_pred)
+        sample_weight = ops.convert_to_tensor(sample_weight)
+        if columns_of(sample_weight) not in (2, 3):
             return self.loss(y_true, y_pred, sample_weight)
-        if len(y_true.shape) != 2 or y_true.shape[-1] != 3:
-            raise UserError(f"{self.name}: y is [label, label_q, lam] of shape (B, 3), got {tuple(y_true.shape)}")
-        y_true = ops.cast(y_true, "float32")
-        terms = mixed_terms(self.loss, y_true[:, 0], y_true[:, 1], y_true[:, 2], y_pred, sample_weight)
-        return sum_of_quotients(terms)
+        refuse_probabilities(calling_model())
+        _refuse_weighted_metrics(calling_model())
+        y_q, lam, *rows = (sample_weight[:, column] for column in range(sample_weight.shape[-1]))
+        return sum_of_quotients(mixed_terms(self.loss, y_true, y_q, lam, y_pred, *rows))
 
     def get_config(self):
         return {"loss": keras.saving.serialize_keras_object(self.loss), "name": self.name}
@@ -91,3 +95,9 @@ class Mixed(keras.losses.Loss):
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
+
+
+def _refuse_weighted_metrics(model):
+    if getattr(getattr(model, "_compile_metrics", None), "_user_weighted_metrics", None):
+        raise UserError("compile(weighted_metrics=...): these would take the pair of CMO.pack for weights of rows; "
+                        "name them in metrics=")

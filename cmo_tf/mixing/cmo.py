@@ -73,18 +73,26 @@ class CMO(PlannedMixer):
         return ops.broadcast_to(ops.cast(box, "int32") * ops.cast(mixed, "int32")[:, None], (rows, 4))
 
     @staticmethod
-    def pack(out: Batch) -> tuple[Tensor, Tensor]:
-        """`(image, y)` for a plain keras.Model with `losses.Mixed`: y float32 (B,3) is [label, label_q, lam].
+    def pack(out: Batch, sample_weight: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """`(image, label, pair)` for `fit` of a plain keras.Model that is compiled with `losses.Mixed`.
 
-        Label indices stay exact up to 2^24 classes.
+        Args:
+            out: what the layer returned, or another dict of `image`, `label`, `label_q` and `lam`.
+            sample_weight: (B,) weights of the rows, or None.
+
+        Returns:
+            `image` and the integer `label` (B,) as they are, so that every metric sees plain labels; and `pair`
+            float32 (B, 2) of [label_q, lam] in the place of Keras' sample_weight, which `losses.Mixed` reads there.
+            With a `sample_weight` pair is (B, 3), the weight its last column. Label indices stay exact up to 2^24.
 
         Examples:
-            >>> image, y = CMO.pack({"image": [[[[0.0]]]], "label": [3], "label_q": [7], "lam": [0.5]})
-            >>> y.numpy().tolist()
-            [[3.0, 7.0, 0.5]]
+            >>> image, label, pair = CMO.pack({"image": [[[[0.0]]]], "label": [3], "label_q": [7], "lam": [0.5]})
+            >>> label, pair.numpy().tolist()
+            ([3], [[7.0, 0.5]])
         """
-        columns = [ops.cast(out[k], "float32") for k in ("label", "label_q", "lam")]
-        return out["image"], ops.stack(columns, axis=-1)
+        columns = [out["label_q"], out["lam"]] + ([] if sample_weight is None else [sample_weight])
+        columns = [ops.reshape(ops.cast(column, "float32"), (-1,)) for column in columns]
+        return out["image"], out["label"], ops.stack(columns, axis=-1)
 
 
 def box_mask(box, height, width):

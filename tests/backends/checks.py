@@ -65,13 +65,14 @@ def golden_losses(found):
         weights, counts = golden["drw_weights"], golden["class_counts"]
         losses = {"ce": CrossEntropy(), "ce_drw": CrossEntropy(weights), "ldam": LDAM(counts),
                   "ldam_drw": LDAM(counts, class_weights=weights), "bs": BalancedSoftmax(counts)}
-        pairs = np.stack([golden["labels"], golden["labels_f"], np.full(len(golden["labels"]), golden["lam"])], 1)
+        pair = np.stack([golden["labels_f"], np.full(len(golden["labels"]), golden["lam"])], 1).astype("float32")
         for name, loss in losses.items():
             logits = golden["cosine_logits" if name.startswith("ldam") else "logits"]
-            for key, objective, y in ((name, loss, golden["labels"]),
-                                      (f"{name}_mixed", Mixed(loss), pairs.astype("float32"))):
-                found[f"golden/{file}/{key}"] = ops.convert_to_numpy(objective(y, ops.convert_to_tensor(logits)))
-                found[f"golden/{file}/{key}_grad"] = gradient(lambda x, f=objective, y=y: f(y, x), logits)
+            for key, objective, more in ((name, loss, None), (f"{name}_mixed", Mixed(loss), pair)):
+                def value(x, objective=objective, more=more, y=golden["labels"]):
+                    return objective(y, x, more)
+                found[f"golden/{file}/{key}"] = ops.convert_to_numpy(value(ops.convert_to_tensor(logits)))
+                found[f"golden/{file}/{key}_grad"] = gradient(value, logits)
 
 
 def every_loss(found):
@@ -79,7 +80,7 @@ def every_loss(found):
     given, rng = batch(), np.random.default_rng(1)
     logits = rng.normal(size=(6, 4)).astype("float32")
     features = ops.convert_to_tensor(rng.normal(size=(6, 3)).astype("float32"))
-    y = np.stack([given["label"], given["label_q"], given["lam"]], 1).astype("float32")
+    pair = np.stack([given["label_q"], given["lam"]], 1).astype("float32")
     for name in LOSSES:
         loss = LOSSES[name].for_counts(COUNTS, class_weights=[1.0, 0.5, 2.0, 4.0])
 
@@ -87,7 +88,7 @@ def every_loss(found):
             outputs = {"logits": x, "features": features} if loss.needs_features else x
             if loss.method == "ride":
                 outputs = {"logits": x, "experts": ops.stack([x, x / 2], axis=1), "help": x[:, :1]}
-            return Mixed(loss)(y, outputs)
+            return Mixed(loss)(given["label"], outputs, pair)
         found[f"loss/{name}"] = ops.convert_to_numpy(value(ops.convert_to_tensor(logits)))
         found[f"loss/{name}_grad"] = gradient(value, logits)
 
@@ -118,18 +119,32 @@ def own_draws(found):
 
 
 def training(found):
-    """`fit` of a plain keras.Model on packed CMO batches with DRW and the published SGD: losses, weights after it."""
+    """`fit` of a plain keras.Model on packed CMO batches with DRW and the published SGD: losses, weights after it.
+
+    Its metrics, in training and validation, are those of the plain labels.
+    """
     given = batch(rows=8)
-    image, y = cmo_tf.CMO.pack(cmo_tf.CMO()(on_backend(given), training=True))
-    image, y = ops.convert_to_numpy(image) / 255.0, ops.convert_to_numpy(y)
+    packed = cmo_tf.CMO.pack(cmo_tf.CMO()(on_backend(given), training=True))
+    image, y, pair = (ops.convert_to_numpy(column) for column in packed)
+    image = image / 255.0
     rng = np.random.default_rng(2)
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(4)])
     model.set_weights([0.1 * rng.normal(size=w.shape).astype("float32") for w in model.get_weights()])
     loss = Mixed(LDAM(COUNTS, scale=3.0))
     # jax traces a step whole: class weights assigned after that must still be seen.
-    model.compile(SGD(0.05, momentum=0.9, l2=2e-4), loss)
-    history = model.fit(image, y, epochs=4, batch_size=8, shuffle=False, verbose=0, callbacks=[DRW(COUNTS, 2)])
-    found["fit/loss"] = np.array(history.history["loss"])
+    top2 = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top2")
+    model.compile(SGD(0.05, momentum=0.9, l2=2e-4), loss, metrics=["accuracy", top2])
+    before = [ops.convert_to_numpy(w) for w in model.weights]
+    history = model.fit(image, y, sample_weight=pair, epochs=4, batch_size=8, shuffle=False, verbose=0,
+                        callbacks=[DRW(COUNTS, 2)], validation_data=(image, y)).history
+    found["fit/loss"] = np.array(history["loss"])
+    first = image.reshape(8, -1) @ before[0] + before[1]
+    np.testing.assert_allclose(history["accuracy"][0], np.mean(first.argmax(1) == y), rtol=1e-6)
+    last = np.argsort(-model.predict(image, verbose=0), axis=1)
+    again = model.evaluate(image, y, sample_weight=pair, verbose=0, return_dict=True)
+    for shown in (history["val_accuracy"][-1], again["accuracy"]):
+        np.testing.assert_allclose(shown, np.mean(last[:, 0] == y), rtol=1e-6)
+    np.testing.assert_allclose(history["val_top2"][-1], np.mean((last[:, :2] == y[:, None]).any(1)), rtol=1e-6)
     for place, weight in enumerate(model.get_weights()):
         found[f"fit/weight{place}"] = weight
     found["fit/class_weights"] = ops.convert_to_numpy(loss.class_weights)

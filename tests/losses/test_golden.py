@@ -28,23 +28,23 @@ def make_loss(name, golden):
     return makers[name.removesuffix("_drw")]()
 
 
-def value_and_gradient(loss, y, logits):
+def value_and_gradient(loss, y, logits, pair=None):
     logits = tf.constant(logits)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = loss(y, logits)
+        value = loss(y, logits, pair)
     return float(value), tape.gradient(value, logits).numpy()
 
 
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("name", ["ce", "ce_drw", "ldam", "ldam_drw", "bs"])
 def test_value_and_gradient(golden, name, mixed):
-    loss, y, key = make_loss(name, golden), golden["labels"], name
+    loss, y, key, pair = make_loss(name, golden), golden["labels"], name, None
     if mixed:
         lam = np.full(len(y), golden["lam"])
-        loss, y, key = Mixed(loss), np.stack([y, golden["labels_f"], lam], 1).astype("float32"), f"{name}_mixed"
+        loss, pair, key = Mixed(loss), np.stack([golden["labels_f"], lam], 1).astype("float32"), f"{name}_mixed"
     logits = golden["cosine_logits" if name.startswith("ldam") else "logits"]
-    value, gradient = value_and_gradient(loss, y, logits)
+    value, gradient = value_and_gradient(loss, y, logits, pair)
     np.testing.assert_allclose(value, golden[key], rtol=1e-5)
     np.testing.assert_allclose(gradient, golden[f"{key}_grad"], rtol=0, atol=1e-6)
 

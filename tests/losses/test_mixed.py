@@ -17,8 +17,8 @@ def batch(rows=6):
     return y, y_q, rng.uniform(size=rows).astype("float32"), rng.normal(size=(rows, 4)).astype("float32")
 
 
-def pack(y, y_q, lam):
-    return np.stack([y, y_q, lam], 1).astype("float32")
+def pair(y_q, lam):
+    return np.stack([y_q, lam], 1).astype("float32")
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
@@ -35,7 +35,8 @@ def test_formula(name, weighted_rows):
     expected = (lam * v * w * rows).sum() / (w * rows).sum() + ((1 - lam) * v_q * w_q * rows).sum() / (w_q * rows).sum()
     extra = loss.extra(logits)  # counts once
     expected += 0.0 if extra is None else (extra * rows).numpy().sum() / rows.sum()
-    value = Mixed(loss)(pack(y, y_q, lam), logits, rows if weighted_rows else None)
+    packed = np.column_stack([pair(y_q, lam), rows]) if weighted_rows else pair(y_q, lam)
+    value = Mixed(loss)(y, logits, packed)
     np.testing.assert_allclose(float(value), expected, rtol=1e-5)
     terms = mixed_terms(loss, y, y_q, lam, logits, rows)
     assert len(terms) == (2 if extra is None else 3)
@@ -56,7 +57,7 @@ def test_soft_label_agrees_without_weights_only():
     logp = tf.nn.log_softmax(logits).numpy()
 
     def two_terms(weights):
-        return float(Mixed(CrossEntropy(weights))(pack(y, y_q, np.full(6, 0.3)), logits))
+        return float(Mixed(CrossEntropy(weights))(y, logits, pair(y_q, np.full(6, 0.3))))
 
     weights = np.array([0.1, 0.5, 1.0, 4.0])
     np.testing.assert_allclose(two_terms(np.ones(4)), -(soft * logp).sum(1).mean(), rtol=1e-5)
@@ -67,15 +68,25 @@ def test_soft_label_agrees_without_weights_only():
 def test_lam_one_is_the_loss_itself():
     y, y_q, _, logits = batch()
     loss = BalancedSoftmax(COUNTS)
-    np.testing.assert_allclose(float(Mixed(loss)(pack(y, y_q, np.ones(6)), logits)), float(loss(y, logits)), rtol=1e-6)
+    np.testing.assert_allclose(float(Mixed(loss)(y, logits, pair(y_q, np.ones(6)))), float(loss(y, logits)), rtol=1e-6)
 
 
 def test_plain_labels_of_validation_data():
     y, _, _, logits = batch()
     loss = CrossEntropy([1.0, 2.0, 3.0, 4.0])
     assert float(Mixed(loss)(y, logits)) == float(Mixed(loss)(y[:, None], logits)) == float(loss(y, logits))
-    with pytest.raises(UserError, match=r"\(B, 3\)"):
-        Mixed(loss)(np.zeros((6, 4), "float32"), logits)
+    rows = np.linspace(0.2, 2, 6).astype("float32")
+    assert float(Mixed(loss)(y, logits, rows)) == float(Mixed(loss)(y, logits, rows[:, None])) == float(
+        loss(y, logits, rows))
+
+
+def test_what_is_no_triple_is_refused_with_the_way_out():
+    y, y_q, lam, logits = batch()
+    with pytest.raises(UserError, match=r"\(6, 3\); of a mixed batch fit takes .*\(image, label, pair\) = CMO.pack"):
+        Mixed(CrossEntropy())(np.stack([y, y_q, lam], 1).astype("float32"), logits)  # as it was once
+    for loss, wrong in ((CrossEntropy(), pair(y_q, lam)), (Mixed(CrossEntropy()), np.ones((6, 4)))):
+        with pytest.raises(UserError, match="sample_weight is one number a row.*losses.Mixed"):
+            loss(y, logits, wrong)
 
 
 def test_zero_weights_of_one_term():
@@ -84,7 +95,7 @@ def test_zero_weights_of_one_term():
     logits = tf.constant(logits)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = loss(pack(y, y_q, np.full(6, 0.5)), logits)
+        value = loss(y, logits, pair(y_q, np.full(6, 0.5)))
     np.testing.assert_allclose(float(value), 0.5 * float(CrossEntropy()(y, logits)), rtol=1e-6)
     assert np.isfinite(tape.gradient(value, logits).numpy()).all()
 
@@ -123,12 +134,32 @@ def test_statistics_of_all_replicas_reach_the_terms():
     assert (float(num), float(num_q)) == (0.375, 0.75)
 
 
-def test_in_plain_fit():
-    y, y_q, lam, _ = batch()
-    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4)])
-    model.compile("sgd", Mixed(CrossEntropy()))
-    x = np.random.default_rng(1).normal(size=(6, 5)).astype("float32")
-    history = model.fit(x, pack(y, y_q, lam), batch_size=4, verbose=0, validation_data=(x, y)).history
-    assert np.isfinite(history["loss"]).all() and np.isfinite(history["val_loss"]).all()
-    expected = float(model.loss(pack(y, y_q, lam), model.predict(x, verbose=0)))
-    assert model.evaluate(x, pack(y, y_q, lam), batch_size=6, verbose=0) == pytest.approx(expected, rel=1e-5)
+METRICS = ["accuracy", "sparse_categorical_accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, name="top2"),
+           keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="nll")]
+
+
+@pytest.mark.parametrize("how", ["graph", "eager", "xla", "mirrored"])
+def test_metrics_and_loss_in_plain_fit(how):
+    """What Keras shows in fit, validation and evaluate is what the predictions say, for every kind of metric."""
+    y, y_q, lam, _ = batch(12)
+    x = np.random.default_rng(1).normal(size=(12, 5)).astype("float32")
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    strategy = tf.distribute.MirroredStrategy(devices) if how == "mirrored" else tf.distribute.get_strategy()
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4)])
+        metrics = [metric if isinstance(metric, str) else metric.from_config(metric.get_config()) for metric in METRICS]
+        model.compile(keras.optimizers.SGD(0.0), Mixed(CrossEntropy([1.0, 2.0, 3.0, 4.0])), metrics=metrics,
+                      jit_compile=how == "xla", run_eagerly=how == "eager")
+    data = tf.data.Dataset.from_tensor_slices((x, y, pair(y_q, lam))).batch(4)
+    history = model.fit(data, epochs=2, verbose=0, validation_data=(x, y)).history
+    logits = model.predict(x, verbose=0)
+    order = np.argsort(-logits, axis=1)
+    expected = {"accuracy": np.mean(order[:, 0] == y), "sparse_categorical_accuracy": np.mean(order[:, 0] == y),
+                "top2": np.mean((order[:, :2] == y[:, None]).any(1)), "nll": float(CrossEntropy()(y, logits))}
+    evaluated = model.evaluate(data, verbose=0, return_dict=True)
+    for name, value in expected.items():
+        shown = [history[name][-1], history[f"val_{name}"][-1], evaluated[name]]
+        np.testing.assert_allclose(shown, 3 * [value], rtol=1e-5, err_msg=name)
+    if how != "mirrored":  # whose replicas normalise by themselves
+        losses = [float(model.loss(y[rows], logits[rows], pair(y_q, lam)[rows])) for rows in np.split(np.arange(12), 3)]
+        np.testing.assert_allclose([history["loss"][-1], evaluated["loss"]], 2 * [np.mean(losses)], rtol=1e-5)

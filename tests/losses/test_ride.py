@@ -43,8 +43,8 @@ def test_official_value_and_gradient(official, name, mixed):
     y, y_q = official["labels"], official["labels_f"]
     with tf.GradientTape() as tape:
         given = outputs(tf.convert_to_tensor(experts), **others)
-        target = np.stack([y, y_q, np.full(len(y), official["lam"])], 1).astype("float32")
-        value = Mixed(loss)(target, given) if mixed else loss(y, given)
+        pair = np.stack([y_q, np.full(len(y), official["lam"])], 1).astype("float32")
+        value = Mixed(loss)(y, given, pair) if mixed else loss(y, given)
     key = f"{name}_mixed" if mixed else name
     np.testing.assert_allclose(float(value), official[key], rtol=1e-5)
     gradient = tape.gradient(value, experts).numpy().transpose(1, 0, 2)
@@ -66,14 +66,15 @@ def test_diversity_counts_once_and_knows_neither_labels_nor_class_weights():
     full, none = RIDE([50, 20, 7, 2], class_weights=weights), RIDE([50, 20, 7, 2], 1e-30, class_weights=weights)
     kl = float(full(y, given) - none(y, given))
     assert kl < -0.1
-    target = np.stack([y, y_q, lam], 1)
-    assert float(Mixed(full)(target, given) - Mixed(none)(target, given)) == pytest.approx(kl, rel=1e-5)
+    pair = np.stack([y_q, lam], 1)
+    assert float(Mixed(full)(y, given, pair) - Mixed(none)(y, given, pair)) == pytest.approx(kl, rel=1e-5)
     assert float(np.mean(full.extra(given))) == pytest.approx(kl, rel=1e-5)
     zero = RIDE([50, 20, 7, 2], class_weights=np.zeros(4))
     assert float(zero(y, given)) == pytest.approx(kl, rel=1e-5)
     rows = np.array([0, 0, 2, 0, 0, 0], "float32")
     alone = outputs(experts[2:3])
-    assert float(Mixed(full)(target, given, rows)) == pytest.approx(float(Mixed(full)(target[2:3], alone)), rel=1e-5)
+    weighted = float(Mixed(full)(y, given, np.column_stack([pair, rows])))
+    assert weighted == pytest.approx(float(Mixed(full)(y[2:3], alone, pair[2:3])), rel=1e-5)
     assert RIDE([50, 20, 7, 2]).extra({"logits": experts[:, 0]}) is None
 
 

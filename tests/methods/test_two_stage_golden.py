@@ -30,14 +30,14 @@ def mislas(golden):
 def test_label_aware_smoothing(golden, mislas, case, head, tail, mixed):
     given = golden("losses_ir100")
     loss, y, logits = LabelAwareSmoothing(given["class_counts"], head, tail), given["labels"], given["logits"]
-    key = f"{case}_mixed" if mixed else case
+    key, pair = f"{case}_mixed" if mixed else case, None
     if mixed:
         loss, lam = Mixed(loss), np.full(len(y), given["lam"])
-        y = np.stack([y, given["labels_f"], lam], 1).astype("float32")
+        pair = np.stack([given["labels_f"], lam], 1).astype("float32")
     logits = tf.constant(logits)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = loss(y, logits)
+        value = loss(y, logits, pair)
     np.testing.assert_allclose(float(value), mislas[key], rtol=1e-6)
     np.testing.assert_allclose(tape.gradient(value, logits), mislas[f"{key}_grad"], rtol=0, atol=1e-8)
 

@@ -213,8 +213,9 @@ def test_mixed_precision_keeps_labels_and_lam(policy):
         out = layer(given, training=True)
         check(given, out)
         assert (out["lam"].numpy() == np.float32(1 - 7 / 80)).all()
-        packed = cmo_tf.CMO.pack(out)[1]
-        assert packed.dtype == tf.float32 and (packed.numpy()[:, 0] == 1001).all()
+        _, label, pair = cmo_tf.CMO.pack(out)
+        assert pair.dtype == tf.float32 and (label.numpy() == 1001).all()
+        assert (pair.numpy()[:, 1] == np.float32(1 - 7 / 80)).all()
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -241,13 +242,15 @@ def test_switch_after_tracing():
 def test_pack():
     given = {**batch(), "box": tf.tile([[1, 2, 5, 9]], [6, 1])}
     out = cmo_tf.CMO()(given, training=True)
-    image, y = cmo_tf.CMO.pack(out)
-    assert image is out["image"] and y.dtype == tf.float32 and y.shape == (6, 3)
-    np.testing.assert_array_equal(y, np.stack([given["label"], given["label_q"], out["lam"]], 1))
+    image, label, pair = cmo_tf.CMO.pack(out)
+    assert image is out["image"] and label is out["label"] and pair.dtype == tf.float32
+    np.testing.assert_array_equal(pair, np.stack([given["label_q"], out["lam"]], 1))
+    np.testing.assert_array_equal(cmo_tf.CMO.pack(out, np.arange(6))[2][:, 2], np.arange(6))
     # What it is for: the loss of an ordinary model, whose columns mean what Mixed takes them for.
     few = {**given, "label": given["label"] % 4, "label_q": given["label_q"] % 4}
     logits, loss = np.random.RandomState(0).randn(6, 4).astype("float32"), CrossEntropy([1.0, 2.0, 3.0, 4.0])
-    value = Mixed(loss)(cmo_tf.CMO.pack(cmo_tf.CMO()(few, training=True))[1], logits)
+    _, label, pair = cmo_tf.CMO.pack(cmo_tf.CMO()(few, training=True))
+    value = Mixed(loss)(label, logits, pair)
     share = 1 - 28 / 80
     expected = share * loss(few["label"], logits) + (1 - share) * loss(few["label_q"], logits)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
