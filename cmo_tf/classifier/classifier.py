@@ -7,15 +7,15 @@ import numpy as np
 import tensorflow as tf
 
 from cmo_tf.classifier import accumulate
+from cmo_tf.classifier.fit_data import array_stream
 from cmo_tf.classifier.fused import fuse
 from cmo_tf.classifier.replicas import over_replicas, real_rows
-from cmo_tf.core.class_counts import check_labels
+from cmo_tf.core.class_counts import check_labels, check_size
 from cmo_tf.core.errors import UserError
 from cmo_tf.core.types import Tensor
 from cmo_tf.losses.base import LongTailLoss
 from cmo_tf.losses.mixed import mixed_terms
-from cmo_tf.pipeline import steps_per_epoch as count_steps
-from cmo_tf.pipeline import train_stream
+from cmo_tf.losses.network_output import refuse_probabilities
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -101,6 +101,7 @@ class LongTailClassifier(keras.Model):
         if not isinstance(loss, LongTailLoss):
             raise UserError(f"compile(loss={loss!r}): a loss of cmo_tf.losses is needed, such as "
                             "cmo_tf.losses.CrossEntropy(); Mixed is for plain keras models")
+        refuse_probabilities(self.network)
         if self.network.built:
             with self.distribute_strategy.scope():
                 loss.build(_num_classes(self.network))
@@ -110,6 +111,8 @@ class LongTailClassifier(keras.Model):
             steps_per_epoch: int | None = None, **kwargs) -> keras.callbacks.History:
         """As keras.Model.fit. Arrays with a mixer that needs foregrounds are turned into a `train_stream`, whose Q is
         drawn by index with weights 1/n; its seed, probability and alpha are those of the mixer."""
+        for name, number in (("batch_size", batch_size), ("steps_per_epoch", steps_per_epoch)):
+            check_size(f"fit: {name}", number)
         if isinstance(y, (np.ndarray, list, tuple)):
             check_labels(np.reshape(y, -1), _num_classes(self.network), "fit: y")
         if self.mixer is not None and y is not None:
@@ -119,22 +122,11 @@ class LongTailClassifier(keras.Model):
                 raise UserError(f"fit: {refused[0]} does not go with a mixer on arrays; give the loss class_weights, "
                                 "or pass a train_stream and validation_data")
             first = kwargs.get("initial_epoch", 0)
-            x, steps_per_epoch = self._stream(np.asarray(x), np.asarray(y), batch_size or 32, steps_per_epoch, first)
+            x, steps_per_epoch = array_stream(self.mixer, x, y, batch_size, steps_per_epoch, first)
             y = batch_size = None
         if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
             kwargs["shuffle"] = False  # Keras warns otherwise: a stream brings its own order.
         return super().fit(x, y, batch_size=batch_size, epochs=epochs, steps_per_epoch=steps_per_epoch, **kwargs)
-
-    def _stream(self, images, labels, batch_size, steps, first_epoch):
-        wanted = ("probability", "alpha", "per_image", "canvas", "partner", "plan")
-        plan = {k: getattr(self.mixer, k) for k in wanted if getattr(self.mixer, k, None) is not None}
-        plan.setdefault("probability", 0.0)
-        seed = getattr(self.mixer, "seed", None)
-        seed = int(np.random.randint(2**31)) if seed is None else seed
-        labels = labels.reshape(-1)
-        steps = steps or count_steps(len(labels), batch_size)
-        start = first_epoch * steps
-        return train_stream(images, labels, batch_size=batch_size, seed=seed, start_step=start, **plan), steps
 
     def train_step(self, data):
         """One step on a batch dict, (x, y) or (x, y, sample_weight)."""

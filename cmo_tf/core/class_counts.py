@@ -43,6 +43,12 @@ def check_labels(labels: ArrayLike, num_classes: int | None, where: str) -> None
         raise UserError(f"{where}: row {bad[0]} has label {labels[bad[0]]}; labels are {allowed}{counted}")
 
 
+def check_size(name: str, number: int | None, least: int = 1) -> None:
+    """A UserError unless a caller's number is a whole one of at least `least`; None, for not said, passes."""
+    if number is not None and (not isinstance(number, (int, np.integer)) or number < least):
+        raise UserError(f"{name}={number!r}: must be a whole number of at least {least}")
+
+
 def effective_number(class_counts: ArrayLike, beta: float = 0.9999) -> np.ndarray:
     """Effective number of images E(n) = (1 - beta^n) / (1 - beta) of each class, float64 (C,).
 

@@ -34,7 +34,7 @@ def efficientnet_lite(name, width, depth, num_classes, input_shape=(224, 224, 3)
         head: beside those of `models.create`, "imagenet": the published classifier of 1000 classes.
         weights: None, or "imagenet" for the published ones in all layers but a new head.
     """
-    check_shape(num_classes or 1, [side or 1 for side in input_shape])  # None: of any height or width
+    check_shape(num_classes or 1, [1 if side is None else side for side in input_shape])  # None: of any height or width
     if input_shape[-1] != 3:
         raise UserError(f"model {name}: takes colour pictures of 3 channels, not {input_shape[-1]}")
     images = keras.Input(tuple(input_shape), name="image")

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from cmo_tf.core.class_counts import check_size
 from cmo_tf.pipeline.plan import Draw, stateless_seed
 from cmo_tf.pipeline.records import minority_stream
 
@@ -16,6 +17,7 @@ def steps_per_epoch(num_images: int, batch_size: int, drop_remainder: bool = Fal
         >>> steps_per_epoch(10_847, 128), steps_per_epoch(10_847, 128, drop_remainder=True)
         (85, 84)
     """
+    check_size("steps_per_epoch: batch_size", batch_size)
     return num_images // batch_size if drop_remainder else -(-num_images // batch_size)
 
 

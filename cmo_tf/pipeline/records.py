@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from cmo_tf.core.class_counts import check_counts
+from cmo_tf.core.class_counts import check_counts, check_size
 from cmo_tf.core.errors import UserError
 from cmo_tf.core.types import ArrayLike
 from cmo_tf.pipeline.plan import Planner
@@ -53,6 +53,8 @@ def minority_stream(dataset: tf.data.Dataset, class_counts: ArrayLike, power: fl
     """
     counts = check_counts(class_counts)
     target = class_distribution(counts, power) if distribution is None else np.asarray(distribution)
+    check_size("minority_stream: shuffle_buffer", shuffle_buffer)
+    check_size("minority_stream: start", start, least=0)
     key = int(np.random.SeedSequence([seed % 2**63, epoch]).generate_state(1, np.uint32)[0]) >> 1
     if method == "rejection":
         stream = _rejection(dataset, counts / counts.sum(), target, key, shuffle_buffer)
@@ -134,6 +136,8 @@ def zip_streams(p: tf.data.Dataset, q: tf.data.Dataset, batch_size: int, *, seed
         >>> sorted(batch)
         ['box', 'image', 'image_q', 'label', 'label_q', 'lam']
     """
+    check_size("zip_streams: batch_size", batch_size)
+
     def plain(pair_p, pair_q):
         rows = tf.shape(pair_p[1])[0]
         return {"image": pair_p[0], "label": tf.cast(pair_p[1], tf.int32), "image_q": pair_q[0][:rows],

@@ -189,6 +189,10 @@ def test_refusals():
             model.fit(IMAGES, LABELS, verbose=0, **option)
     with pytest.raises(UserError, match="fit: the mixer CMO needs foregrounds"):
         model.fit(tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8), verbose=0)
+    for name in ("batch_size", "steps_per_epoch"):  # 0 is no way to say "all"
+        for wrong in (0, -1, 2.5):
+            with pytest.raises(UserError, match=f"fit: {name}={wrong}: must be a whole number of at least 1"):
+                model.fit(IMAGES, LABELS, verbose=0, **{name: wrong})
     with pytest.raises(UserError, match="fit: labels are missing"):
         classifier().fit(tf.data.Dataset.from_tensor_slices(IMAGES).batch(8), verbose=0)
 
