@@ -119,11 +119,16 @@ def test_flag_kinds_match_the_annotations():
         assert field.metadata["help"] and field.default is None or type(field.default) is kind(field)
 
 
+# What a flag of pretrained weights needs beside it.
+WITH = {"upscale": ["--model=efficientnet_lite0"], "feature_views": ["--init_weights=w.h5"],
+        "unfreeze": ["--init_weights=w.h5", "--train=all"]}
+
+
 @pytest.mark.parametrize("name", [f.name for f in FIELDS.values() if kind(f) in (int, float, tuple)])
 def test_ranges(name):
     meta, of = FIELDS[name].metadata, kind(FIELDS[name])
     assert meta["low"] is not None or meta["above"] is not None, "a number without a lower bound"
-    method = [f"--method={meta['methods'][0]}"] if meta["methods"] else []
+    method = [f"--method={meta['methods'][0]}"] if meta["methods"] else WITH.get(name, [])
     bad = [meta["above"], meta["above"] - 1] if meta["above"] is not None else [meta["low"] - 1]
     bad += [meta["high"] + 1] if meta["high"] is not None else []
     bad += [] if of is int else ["nan", "inf", "-inf"]

@@ -8,6 +8,7 @@ import keras
 
 from cmo_tf import augment as augmentation
 from cmo_tf import models
+from cmo_tf.augment.views import Views
 from cmo_tf.callbacks import WEIGHTINGS
 from cmo_tf.callbacks.loss_phase import LossPhase
 from cmo_tf.callbacks.reweight import Reweight
@@ -21,11 +22,14 @@ from cmo_tf.evaluation.prior import logit_offset
 from cmo_tf.losses import LOSSES
 from cmo_tf.losses.base import CountedLoss
 from cmo_tf.mixing import MIXERS
+from cmo_tf.models import blocks, feature_head, heads
 from cmo_tf.models.pretrained import IMAGENET
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import train_stream
 from cmo_tf.sampling.samplers import BALANCED, UNDERSAMPLE
 
+# Flags that single augmentations have of their own.
+AUGMENT_FLAGS = ("cutout_size", "cutout_fill", "minority_max", "rand_n", "rand_m", "rand_std")
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
@@ -79,14 +83,51 @@ def network(config, data, objective):
     """A new network for a loss; its initial weights follow from `--seed` and `--init_weights` alone."""
     if objective.method:
         raise UserError(f"--loss={config.loss}: needs the network of --method={objective.method}; write that instead")
+    head, features = head_of(config, objective), objective.needs_features
+    if config.train == "head":
+        made = feature_head.create(data.image_shape[-1], data.num_classes, head, config.seed, features)
+        if head != "linear":
+            heads.start_at_class_means(made.layers[-1], data.first_views, data.train.labels)
+        return made
+    bias = objective.head_bias(data.num_classes) if head == "linear" else None
+    return _backbone(config, data, head=head, features=features, head_bias=bias)
+
+
+def head_of(config, objective) -> str:
+    """The head of a run by `--head` and by what its loss is made for: "linear", "normed" or "cosine"."""
+    if config.head == "linear" and objective.head != "linear":
+        raise UserError(f"--head=linear: --loss={config.loss} is made for cosines; leave one of them out")
+    return "cosine" if config.head == "cosine" and objective.head == "linear" else objective.head
+
+
+def _backbone(config, data, **options):
+    """The network of `--model` with the weights of `--init_weights` below its head."""
     imagenet = config.init_weights == IMAGENET
-    made = models.create(config.model, data.num_classes, data.image_shape, head=objective.head, seed=config.seed,
-                         features=objective.needs_features, head_bias=objective.head_bias(data.num_classes),
-                         weights=IMAGENET if imagenet else None)
+    if config.upscale:
+        options["upscale"] = config.upscale
+    made = models.create(config.model, data.num_classes, data.image_shape, seed=config.seed,
+                         weights=IMAGENET if imagenet else None, **options)
     if config.init_weights and not imagenet:
         from cmo_tf.models import weight_files
         weight_files.load(made, config.init_weights)
     return made
+
+
+def trunk(config, data):
+    """The pretrained network from normalised images to features (B, D)."""
+    return feature_head.trunk_of(_backbone(config, data))
+
+
+def joined(config, data, head):
+    """The pretrained network under a head that was trained on its features; it takes the place of a given network."""
+    return feature_head.joined(trunk(config, data), head)
+
+
+def on_pixels(config, data, model):
+    """The network of a run from raw pixels to logits, with the frozen trunk that `--train=head` leaves out."""
+    if config.train != "head":
+        return model.network
+    return LongTailClassifier(feature_head.joined(data.trunk, model.inner), preprocess=preprocess(config, data)).network
 
 
 def classifier(config, data, given=None, kind=LongTailClassifier, lr_factors=None, **options):
@@ -106,12 +147,14 @@ def classifier(config, data, given=None, kind=LongTailClassifier, lr_factors=Non
             given = given(objective)
         if config.sync_bn:
             strategies.synchronise(given)
-        if config.freeze_backbone:
-            options = {"learning": [given.layers[-1].name], "shift_bn": False, **options}
+        if config.init_weights and config.train != "head":
+            trunk_options, factors = fine_tuning(config, given)
+            options, lr_factors = {**trunk_options, **options}, lr_factors or factors
         if config.gradient_accumulation > 1:
             check_accumulation(config, objective, given)
             options = {**options, "accumulation": config.gradient_accumulation}
-        model = kind(given, mixer=mixer(config, data), preprocess=preprocess(config, data), **options)
+        rule = None if config.train == "head" else preprocess(config, data)
+        model = kind(given, mixer=mixer(config, data), preprocess=rule, **options)
         optimizer = SGD(config.lr, momentum=config.momentum, l2=config.l2, nesterov=config.nesterov,
                         lr_factors=lr_factors)
         if config.precision == "float16":
@@ -120,6 +163,16 @@ def classifier(config, data, given=None, kind=LongTailClassifier, lr_factors=Non
         model.compile(optimizer, objective, jit_compile=config.jit_compile, auto_scale_loss=False)
         model.optimizer.build(model.trainable_variables)
     return model
+
+
+def fine_tuning(config, network):
+    """(options of the classifier, layer name -> factor of its rate) for a network on pretrained weights."""
+    below = [name for block in blocks.trunk_blocks(network) for name in block]
+    options = {"shift_bn": False}
+    if config.unfreeze is not None:
+        above = [layer.name for layer in network.layers if layer.weights and layer.name not in below]
+        options["learning"] = [*blocks.last_blocks(network, config.unfreeze), *above]
+    return options, dict.fromkeys(below, config.trunk_lr_factor)
 
 
 def check_accumulation(config, objective, network):
@@ -134,9 +187,8 @@ def check_accumulation(config, objective, network):
 
 def augment(config, data, name):
     """The augmentation policy of a name, with the flags that are its own."""
-    own = ("cutout_size", "cutout_fill", "minority_max", "rand_n", "rand_m", "rand_std")
     return augmentation.create(name, data.size, base=data.base_augment, class_counts=data.counts, mean=data.mean,
-                               **{flag: getattr(config, flag) for flag in own})
+                               **{flag: getattr(config, flag) for flag in AUGMENT_FLAGS})
 
 
 def mixer(config, data):
@@ -150,6 +202,7 @@ def stream(config, data, timeline, start_step=0, **others):
     `others` are arguments of `train_stream` that a method sets itself.
     """
     kind = MIXERS[config.mix]
+    policy = Views(config.feature_views) if config.train == "head" else augment(config, data, data.augment)
     options = dict(
         batch_size=config.batch_size, seed=config.seed, start_step=start_step,
         q_power=config.q_power, q_kind=config.q_kind, q_level=config.q_level, q_source=config.q_source,
@@ -157,7 +210,7 @@ def stream(config, data, timeline, start_step=0, **others):
         partner=kind.partner or "q", plan=kind.plan, unmixed=config.mix_unmixed, sampler=config.sampler,
         sampler_options=sampler_options(config),
         epochs=config.epochs,
-        per_image=config.per_image, augment=augment(config, data, data.augment),
+        per_image=config.per_image, augment=policy,
         mix_steps=timeline.mix_steps, drop_remainder=config.drop_remainder, class_counts=data.counts,
         **strategies.stream_options(config),
         decode=data.decode)

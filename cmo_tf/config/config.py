@@ -21,7 +21,7 @@ from cmo_tf.config.training import TrainingFields
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import check as check_dataset
 from cmo_tf.evaluation.prior import check as check_test_prior
-from cmo_tf.methods import METHODS
+from cmo_tf.methods import METHODS, pretrained
 from cmo_tf.mixing import DEFAULTS as MIXER_DEFAULTS
 
 __all__ = ["MODES", "Config", "define", "parse"]
@@ -97,14 +97,15 @@ def parse(arguments: list[str], base: str = ".") -> tuple[Config, list[str], fla
 
 
 def _with_method(given):
-    """Adds the flags that `--method` stands for; one that is given with another value is a contradiction."""
+    """Adds the flags that `--method`, `--mix` and `--init_weights` stand for; one that is given with another value
+    than that of `--method` is a contradiction."""
     name = given.get("method", "plain")
     for key, value in METHODS[name].flags.items():
         if given.setdefault(key, value) != value:
             raise UserError(f"--method={name} stands for {_argument(key, value)} and contradicts "
                             f"{_argument(key, given[key])}; "
                             "leave one of them out")
-    return {**MIXER_DEFAULTS.get(given.get("mix"), {}), **given}
+    return {**pretrained.defaults(given), **MIXER_DEFAULTS.get(given.get("mix"), {}), **given}
 
 
 def _number(text):

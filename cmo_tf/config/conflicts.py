@@ -1,6 +1,7 @@
 """Flags that do not go together, a line each."""
 
 from cmo_tf.methods import METHODS
+from cmo_tf.methods.pretrained import LINEAR_HEAD
 from cmo_tf.models.applications import PREFIX
 from cmo_tf.models.pretrained import FILES, IMAGENET
 from cmo_tf.sampling.samplers import UNDERSAMPLE
@@ -12,7 +13,7 @@ ORDINARY_FIRST = ("crt", "lws", "tau_norm", "las", "mislas", "fsa", "smote", "bo
 
 def all_of(config) -> list[str]:
     """A line for each contradiction of a Config; none where all is well."""
-    return [*devices(config), *training(config), *undersampling(config)]
+    return [*devices(config), *training(config), *undersampling(config), *fine_tuning(config)]
 
 
 def devices(config) -> list[str]:
@@ -56,32 +57,59 @@ def undersampling(config) -> list[str]:
 
 def training(config) -> list[str]:
     """Of fine-tuning, early stopping and methods."""
-    stages, imagenet = METHODS[config.method].stages is not None, config.init_weights == IMAGENET
+    stages = METHODS[config.method].stages is not None
+    several = f"--method={config.method}" if stages else f"--train={config.train}" * (config.train == "head_then_all")
     checks = (
         (config.early_stop and not config.val_fraction, f"--early_stop={config.early_stop}: looks at validation "
          "images; add --val_fraction=0.1"),
-        (config.early_stop and stages, f"--early_stop={config.early_stop}: the stages of --method={config.method} have "
-         "a fixed length; leave it out"),
+        (config.early_stop and several, f"--early_stop={config.early_stop}: the stages of {several} have a fixed "
+         "length; leave it out"),
         (config.keep == "best" and not config.val_fraction, "--keep=best: the best epoch is that on validation images; "
          "add --val_fraction=0.1"),
         (config.calibrate != "none" and not config.val_fraction, f"--calibrate={config.calibrate}: is fitted on "
          "validation images; add --val_fraction=0.1"),
-        (config.keep == "best" and stages, f"--keep=best: what --method={config.method} leaves is that of its last "
-         "stage; leave it out"),
+        (config.keep == "best" and several, f"--keep=best: what {several} leaves is that of its last stage; leave it "
+         "out"),
         ((config.early_stop or config.keep == "best") and config.strategy == "multiworker",
          f"--{'early_stop' if config.early_stop else 'keep'}: the chief alone evaluates with --strategy=multiworker; "
          "leave it out"),
-        (config.freeze_backbone and not config.init_weights, "--freeze_backbone: a backbone that learns nothing must "
-         "come from a file; add --init_weights=FILE"),
         (config.init_weights and stages and config.method not in ORDINARY_FIRST,
          f"--init_weights: --method={config.method} makes its own network; leave it out"),
-        (imagenet and config.model not in FILES and not config.model.startswith(PREFIX),
-         f"--init_weights={IMAGENET}: there are none for --model={config.model}; take one of {', '.join(FILES)}, "
-         f"{PREFIX}NAME"),
+        (config.init_weights and config.init_from, "--init_weights: --init_from gives the network already; leave one "
+         "of them out"),
+    )
+    return [line for wrong, line in checks if wrong]
+
+
+def fine_tuning(config) -> list[str]:
+    """Of training on pretrained weights."""
+    imagenet, train = config.init_weights == IMAGENET, config.train
+    known = config.model in FILES or config.model.startswith(PREFIX)
+    stages = METHODS[config.method].stages is not None
+    checks = (
+        (imagenet and not known, f"--init_weights={IMAGENET}: there are none for --model={config.model}; take one of "
+         f"{', '.join(FILES)}, {PREFIX}NAME"),
         (imagenet and config.model.startswith(PREFIX) and not config.download,
          f"--nodownload: --init_weights={IMAGENET} of --model={config.model} is fetched by Keras; leave one of them "
          f"out, or take --model={min(FILES)}, whose weights are a package"),
-        (config.init_weights and config.init_from, "--init_weights: --init_from gives the network already; leave one "
-         "of them out"),
+        (config.upscale and not known, f"--upscale={config.upscale}: is for {', '.join(FILES)} and {PREFIX}NAME; leave "
+         "it out"),
+        (train != "all" and not config.init_weights, f"--train={train}: a trunk that learns nothing needs weights; add "
+         f"--init_weights={IMAGENET} or a file"),
+        (train == "head" and config.mix != "none", f"--mix={config.mix}: mixes pictures, and --train=head sees their "
+         "features; take --train=head_then_all, or --train=all --unfreeze=0"),
+        (train == "head" and stages and config.method not in LINEAR_HEAD,
+         f"--method={config.method}: works on more than frozen features; take --train=all"),
+        (train == "head_then_all" and stages, f"--train=head_then_all: --method={config.method} has stages of its own; "
+         "take --train=head or all"),
+        (train == "head" and config.data_service, "--data_service: there is nothing to decode with --train=head; leave "
+         "it out"),
+        ((train == "head" or not config.init_weights) and config.unfreeze is not None,
+         f"--unfreeze={config.unfreeze}: is for --train=all and head_then_all on --init_weights; leave it out"),
+        ((train == "head" or not config.init_weights) and config.trunk_lr_factor != 0.05,
+         f"--trunk_lr_factor={config.trunk_lr_factor}: is for --train=all and head_then_all on --init_weights; leave "
+         "it out"),
+        (train == "all" and config.feature_views > 1, f"--feature_views={config.feature_views}: is for --train=head "
+         "and head_then_all; leave it out"),
     )
     return [line for wrong, line in checks if wrong]

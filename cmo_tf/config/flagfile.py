@@ -13,6 +13,9 @@ from cmo_tf.core.errors import UserError
 # No flag file of a run comes near these; what does is no flag file, or one made to fill the memory.
 MOST_BYTES, MOST_FLAGS, DEEPEST = 1 << 20, 10_000, 32
 
+# Lines of an earlier version's flags.cfg that ask for nothing.
+FORMER = ("--nofreeze_backbone",)
+
 _FLAG = re.compile(r"--(no)?[a-z][a-z0-9_]*(=.*)?$", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -81,7 +84,7 @@ def read(path: str, including: tuple[str, ...] = ()) -> list[str]:
     flags = []
     for number, line in lines:
         line = line.strip()
-        if not line or line.startswith(("#", "//")):
+        if not line or line.startswith(("#", "//")) or line in FORMER:
             continue
         _lint(line, f"{path}:{number}")
         name, _, value = line.partition("=")

@@ -46,5 +46,6 @@ class Stage:
 
 
 def stages_of(method, config) -> list[Stage]:
-    """The stages of a registered method under a Config."""
-    return list(method.stages(config)) if method.stages else [Stage()]
+    """The stages of a registered method under a Config, those that `--train` adds included."""
+    from cmo_tf.methods import pretrained
+    return pretrained.stages(config, list(method.stages(config)) if method.stages else [Stage()])

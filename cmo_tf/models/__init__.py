@@ -78,7 +78,8 @@ def create(name: str, num_classes: int, input_shape: tuple[int, int, int] = (32,
         name: an entry of `MODELS`, or keras:NAME.
         num_classes: C; 0 for the pooled features without a classifier, where the network has ImageNet weights.
         input_shape: (height, width, channels) of one image.
-        head: "linear" (logits) or "normed" (cosines in [-1, 1], unscaled: the scale is the loss's).
+        head: "linear" (logits), "normed" (cosines in [-1, 1], unscaled: the scale is the loss's) or "cosine" (25 times
+            the cosines).
         features: True for a network that returns {"logits", "features"}, for losses that need both.
         head_bias: initial value of all biases of the linear head, or None for its own random ones.
         weights: None, or "imagenet" for a trunk that was trained on ImageNet: efficientnet_lite0 and _lite2 (packages

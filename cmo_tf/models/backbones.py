@@ -13,6 +13,7 @@ from keras import layers, ops
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.models.applications import PIXELS, PREFIX
+from cmo_tf.models.efficientnet_lite import resized
 from cmo_tf.models.heads import classifier, uniform_linear
 
 HEAD = "head"
@@ -21,7 +22,7 @@ _CAFFE = (123.68, 116.779, 103.939)
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def create(name, num_classes, input_shape, head="linear", seed=None, weights=None):
+def create(name, num_classes, input_shape, head="linear", seed=None, weights=None, upscale=None):
     """A backbone, its globally averaged "features" and, unless `num_classes` is 0, a head named "head"; see
     `models.create`.
 
@@ -32,8 +33,9 @@ def create(name, num_classes, input_shape, head="linear", seed=None, weights=Non
         raise UserError(f"--model={PREFIX}{name}: takes colour pictures, and those of the set have {input_shape[-1]} "
                         "channel; take a network such as --model=resnet32")
     images = keras.Input(tuple(input_shape), name="image")
+    pixels = resized(images, upscale)
     with _drawn_from(seed):
-        pooled = _backbone(name, ops.flip(images, axis=-1) if PIXELS[name] == "caffe" else images, weights)
+        pooled = _backbone(name, ops.flip(pixels, axis=-1) if PIXELS[name] == "caffe" else pixels, weights)
     features = layers.Activation("linear", dtype="float32", name="features")(pooled)
     if not num_classes:
         return keras.Model(images, features, name=name.lower())

@@ -25,20 +25,22 @@ STEM, FEATURES, IMAGENET_CLASSES = 32, 1280, 1000
 
 
 def efficientnet_lite(name, width, depth, num_classes, input_shape=(224, 224, 3), head="linear", seed=None,
-                      weights=None):
+                      weights=None, upscale=None):
     """An EfficientNet-Lite for images that `preprocess` has brought to its range; see `models.create`.
 
     Args:
         width, depth: factors of channels and of blocks.
         num_classes: 0 for the pooled features, float32 (B, 1280), without a classifier.
         head: beside those of `models.create`, "imagenet": the published classifier of 1000 classes.
+        upscale: side to which images are resized first, bilinearly; None: they stay as they are.
         weights: None, or "imagenet" for the published ones in all layers but a new head.
     """
     check_shape(num_classes or 1, [1 if side is None else side for side in input_shape])  # None: of any height or width
     if input_shape[-1] != 3:
         raise UserError(f"model {name}: takes colour pictures of 3 channels, not {input_shape[-1]}")
     images = keras.Input(tuple(input_shape), name="image")
-    features = layers.GlobalAveragePooling2D(dtype="float32", name="features")(trunk(images, width, depth, seed))
+    features = layers.GlobalAveragePooling2D(dtype="float32", name="features")(
+        trunk(resized(images, upscale), width, depth, seed))
     body = keras.Model(images, features, name=name)
     if weights:
         load_torch_weights(body, trunk_tensors(name))
@@ -58,6 +60,11 @@ def _head(name, features, num_classes, head, seed, weights):
     logits = dense(features)
     dense.set_weights([tensors["fc.weight"].T, tensors["fc.bias"]])
     return logits
+
+
+def resized(images, side):
+    """Images brought to `side` x `side` pixels, bilinearly between their centres; None leaves them."""
+    return images if side is None else layers.Resizing(side, side, interpolation="bilinear", name="resize")(images)
 
 
 def trunk(x, width, depth, seed):

@@ -1,12 +1,16 @@
-"""Classifier heads on pooled features: linear, and the cosine head of the LDAM family."""
+"""Classifier heads on pooled features: linear, the cosine head of the LDAM family, and the scaled one of LIFT."""
 
 import math
 import zlib
 
 import keras
+import numpy as np
 from keras import ops
 
 from cmo_tf.core.errors import UserError
+
+# What cosines are multiplied by in the head "cosine". Source: LIFT (Shi et al., ICML 2024), code at 661ead9.
+COSINE_SCALE = 25.0
 
 
 def layer_seed(seed: int | None, name: str) -> int | None:
@@ -17,13 +21,15 @@ def layer_seed(seed: int | None, name: str) -> int | None:
 def classifier(features, num_classes: int, head: str, name: str, seed: int | None = None, dense=None):
     """Logits (B, C), float32 whatever the policy, from float features (B, D).
 
-    "linear" is the layer that the function `dense` makes, `linear` or `uniform_linear`; "normed" is `NormedLinear`.
+    "linear" is the layer that the function `dense` makes, `linear` or `uniform_linear`; "normed" is `NormedLinear`, for
+    losses that scale cosines themselves; "cosine" is the same with a scale of 25, for all others.
     """
     if head == "linear":
         return (dense or linear)(num_classes, features.shape[-1], name, seed)(features)
-    if head == "normed":
-        return NormedLinear(num_classes, seed=layer_seed(seed, f"{name}.weight"), name=name)(features)
-    raise UserError(f"head {head!r}: there are 'linear' and 'normed'")
+    if head in ("normed", "cosine"):
+        scale = COSINE_SCALE if head == "cosine" else 1.0
+        return NormedLinear(num_classes, seed=layer_seed(seed, f"{name}.weight"), scale=scale, name=name)(features)
+    raise UserError(f"head {head!r}: there are 'linear', 'normed' and 'cosine'")
 
 
 def linear(units: int, width: int, name: str, seed: int | None = None):
@@ -61,19 +67,20 @@ def he_normal(seed: int | None = None):
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
 class NormedLinear(keras.layers.Layer):
-    """Cosine classifier: `z = (x / ||x||) @ (W / ||W||)`, columns of W normalised per class, no bias.
+    """Cosine classifier: `z = scale * (x / ||x||) @ (W / ||W||)`, columns of W normalised per class, no bias.
 
-    Input float (B, D), output float32 (B, units) in [-1, 1]; computed in float32 under mixed precision too. The
-    scale (30 in LDAM) belongs to the loss. Initial weights: U(-1, 1), each column rescaled to unit norm. An int
-    `seed` makes them repeatable.
+    Input float (B, D), output float32 (B, units) in [-scale, scale]; computed in float32 under mixed precision too.
+    `scale` is 1 for losses that have one of their own (30 in LDAM). Initial weights: U(-1, 1), each column rescaled to
+    unit norm. An int `seed` makes them repeatable.
 
     Source: LDAM (Cao et al., NeurIPS 2019) and CMO code, `NormedLinear`.
     """
 
-    def __init__(self, units: int, seed: int | None = None, dtype="float32", **kwargs):
+    def __init__(self, units: int, seed: int | None = None, scale: float = 1.0, dtype="float32", **kwargs):
         super().__init__(dtype=dtype, **kwargs)
         self.units = units
         self.seed = seed
+        self.scale = float(scale)
 
     def build(self, input_shape):
         uniform = keras.initializers.RandomUniform(-1.0, 1.0, seed=self.seed)
@@ -84,16 +91,34 @@ class NormedLinear(keras.layers.Layer):
         self.kernel = self.add_weight((input_shape[-1], self.units), initializer=unit_columns, name="kernel")
 
     def call(self, inputs):
-        return ops.matmul(unit_norm(inputs, axis=-1), unit_norm(self.kernel, axis=0))
+        cosines = ops.matmul(unit_norm(inputs, axis=-1), unit_norm(self.kernel, axis=0))
+        return cosines if self.scale == 1.0 else self.scale * cosines
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units, "seed": self.seed}
+        return {**super().get_config(), "units": self.units, "seed": self.seed, "scale": self.scale}
 
 
 def unit_norm(x, axis: int):
     """`x / max(||x||, 1e-12)` along an axis; the maximum is taken of the squares, so that 0 has a gradient."""
     squares = ops.sum(ops.square(x), axis=axis, keepdims=True)
     return x / ops.sqrt(ops.maximum(squares, 1e-24))
+
+
+def start_at_class_means(head: NormedLinear, features, labels) -> None:
+    """Sets each column of a cosine head to the mean feature of its class, at unit length.
+
+    Args:
+        head: a built NormedLinear of C units on D features.
+        features: float (N, D), as the frozen network gives them, not normalised one by one.
+        labels: integers (N,) in [0, C). A class without rows keeps its random column.
+
+    Source: LIFT (Shi et al., ICML 2024), code at 661ead9, `init_head_class_mean`.
+    """
+    kernel = ops.convert_to_numpy(head.kernel).copy()
+    for label in np.unique(labels):
+        mean = np.asarray(features[np.flatnonzero(labels == label)], np.float64).mean(0)
+        kernel[:, label] = mean / max(np.linalg.norm(mean), 1e-12)
+    head.kernel.assign(kernel)

@@ -1,5 +1,6 @@
 """One training run, from flags to report: the same command starts it, resumes it, and leaves a finished one alone."""
 
+import dataclasses
 import os
 import time
 
@@ -15,6 +16,7 @@ from cmo_tf.run import (
     calibration,
     classes,
     early_stop,
+    features,
     folder,
     init_from,
     panel,
@@ -71,12 +73,14 @@ class Run:
         finished = resume.finished(self, checkpoint)
         if finished:
             return finished
-        self.data = run_data.load(self.whole, split_file.read(self.read_dir) if checkpoint else None)
+        earlier = split_file.read(self.read_dir) if checkpoint else None
+        self.data = self.pictures = run_data.load(self.whole, earlier)
         calibration.check(self.whole, self.data)
         workers.agree(self.whole, "split of --data_dir", [f"fingerprint {self.data.fingerprint[:12]}"])
         number = self.begin(checkpoint)
         if self.chief and not (checkpoint and split_file.exists(self.run_dir)):
             self.data = split_file.write(self.run_dir, self.data)
+            self.pictures = dataclasses.replace(self.pictures, kept=self.data.kept)
         folder.write_flags(self.run_dir, self.whole)
         self.progress = Progress(os.path.join(self.run_dir, "log.txt"), self.total_steps, self.global_step,
                                  quiet=not self.chief)
@@ -106,6 +110,7 @@ class Run:
         number = resume.leg_of(self, checkpoint[1]) if checkpoint else 0
         previous = init_from.network(self.whole, self.data)
         for leg in self.legs[:number]:  # their weights come with the checkpoint; what counts is their shape
+            self.data = self.data_of(leg)
             previous = leg.stage.classifier(build, leg.config, self.data, previous).inner
         self._enter(number, previous)
         self.history, self.best, self.metric_state, self.found, self.due_steps = [], None, None, {}, [0]
@@ -126,8 +131,15 @@ class Run:
         """Builds what the leg needs."""
         self.leg = self.legs[number]
         self.config, self.timeline, self.step = self.leg.config, self.leg.timeline, 0
+        self.data = self.data_of(self.leg)
         self.model = self.leg.stage.classifier(build, self.config, self.data, previous)
         self.evaluator = build.evaluator(self.config, self.data.counts, self.model.network, self.model.loss)
+
+    def data_of(self, leg):
+        """What a leg trains on: the pictures or their features."""
+        if getattr(self.data, "trunk", None) is not None and leg.config.train == "head":
+            return self.data
+        return features.in_place_of(leg.config, self.pictures)
 
     def _go_through(self, number):
         """Trains from leg `number` on to the last, or to a stop request. NotFinite as `finite` says."""
@@ -197,7 +209,7 @@ class Run:
         """metrics.csv and TensorBoard anew."""
         self.board.restart()
         if self.chief:
-            panel.write(self.run_dir, self.whole, self.data, self.board)
+            panel.write(self.run_dir, self.whole, self.pictures, self.board)
         self.write_history()
 
     def _fit(self):
@@ -220,7 +232,7 @@ class Run:
         data, config = self.data, self.whole
         predictions, calibrated = calibration.predict(config, self.evaluator, data)
         results.write_predictions(self.run_dir, predictions)
-        classes.save_model(self.run_dir, self.model.network, data.class_names)
+        classes.save_model(self.run_dir, build.on_pixels(self.config, data, self.model), data.class_names)
         found = results.evaluate(predictions, data.counts, data.class_names, data.groups)
         rate = round(self.training_images / self.training_seconds, 1) if self.training_seconds else None
         found |= {

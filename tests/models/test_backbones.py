@@ -130,7 +130,7 @@ def test_pixels_are_normalised_once(small, tmp_path):
     """The classifier's network on raw pixels is Keras' backbone on raw pixels, under our head."""
     path = str(tmp_path / "own.weights.h5")
     small.save_weights(path)
-    model = classifier("--model=keras:MobileNetV3Small", f"--init_weights={path}", "--freeze_backbone")
+    model = classifier("--model=keras:MobileNetV3Small", f"--init_weights={path}", "--train=all")
     head = model.inner.layers[-1]
     expected = np.asarray(head(small(pixels(), training=False)))
     np.testing.assert_allclose(np.asarray(model.network(pixels())), expected, rtol=1e-4, atol=1e-5)
@@ -142,7 +142,7 @@ def test_a_frozen_backbone_stays_as_it_is(name, tmp_path):
     """Statistics of BatchNorm and states of its Dropout included."""
     path = str(tmp_path / "own.weights.h5")
     models.create(name, 7, SHAPE, seed=5).save_weights(path)
-    model = classifier(f"--model={name}", f"--init_weights={path}", "--freeze_backbone")
+    model = classifier(f"--model={name}", f"--init_weights={path}", "--train=all", "--unfreeze=0")
     before = {v.path: np.asarray(v) for v in model.inner.variables}
     model.fit(pixels(8), np.arange(8) % 3, batch_size=4, epochs=1, verbose=0)
     changed = {v.path for v in model.inner.variables if not np.array_equal(before[v.path], np.asarray(v))}
@@ -176,8 +176,6 @@ def test_names_and_sizes_are_checked():
         models.create("keras:ResNet50", 3, (32, 32, 1))
     with pytest.raises(UserError, match="--image_size=16: --model=keras:MobileNetV2 takes other sizes"):
         models.create("keras:MobileNetV2", 3, (16, 16, 3))
-    with pytest.raises(UserError, match="--freeze_backbone.*--init_weights"):
-        parse(["--freeze_backbone"])
     with pytest.raises(UserError, match="--init_weights: --method=bbn"):
         parse(["--init_weights=a.h5", "--method=bbn"])
     assert "keras:ResNet50V2" in models.MODELS and "keras:ResNet50V2" not in list(models.MODELS)

@@ -6,6 +6,7 @@ import pytest
 
 from cmo_tf import models
 from cmo_tf.core.errors import UserError
+from cmo_tf.models import heads
 
 X = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
 
@@ -32,3 +33,22 @@ def test_save_with_features(tmp_path):
     network.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(X)["logits"], network(X)["logits"], rtol=1e-6)
+
+
+def test_the_cosine_head_is_25_times_the_cosines(tmp_path):
+    cosines, scaled = (models.create("resnet20", 5, (8, 8, 3), head, seed=1) for head in ("normed", "cosine"))
+    np.testing.assert_allclose(scaled(X), 25 * np.asarray(cosines(X)), rtol=1e-5)
+    scaled.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(X), scaled(X))
+    with pytest.raises(UserError, match="'cosine'"):
+        models.create("resnet20", 5, (8, 8, 3), "sine")
+
+
+def test_a_cosine_head_starts_at_class_means():
+    head = heads.NormedLinear(4, seed=0)
+    head.build((None, 3))
+    random = head.kernel.numpy().copy()
+    features = np.array([[3.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 4], [0, 3, 0]], "float32")
+    heads.start_at_class_means(head, features, np.array([0, 3, 0, 1, 1]))
+    expected = np.stack([[3 / 13**0.5, 2 / 13**0.5, 0], [0, 0.6, 0.8], random[:, 2], [1, 0, 0]], axis=1)
+    np.testing.assert_allclose(head.kernel.numpy(), expected, atol=1e-7)

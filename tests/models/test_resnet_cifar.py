@@ -156,7 +156,7 @@ def test_normed_linear_at_zero():
     ("arguments", "message"),
     [
         ({"name": "resnet23"}, "--model=resnet23.*did you mean"),
-        ({"head": "cosine"}, "head 'cosine'"),
+        ({"head": "sine"}, "head 'sine'"),
         ({"num_classes": 0}, "num_classes"),
         ({"input_shape": (32, 32)}, "input_shape"),
     ],
