@@ -87,7 +87,7 @@ def shortened(arguments) -> list[str]:
 
 
 def run_program(arguments, tiny) -> None:
-    if "--strategy=multiworker" in arguments:  # tests/training/test_multiworker.py starts the workers
+    if "--strategy=multiworker" in arguments:  # tests/distribution/test_multiworker.py starts the workers
         config.parse(arguments)
         return
     short = shortened(arguments)
@@ -111,7 +111,7 @@ def run_tool(monkeypatch, path, *arguments) -> None:
         monkeypatch.setattr(tool, "sweep", lambda found, runs, kept, extra, again: rows.extend(
             config.parse([*row.arguments, *extra])[0] for row in found) or 0)
         assert tool.main(list(arguments)) == 0 and len(rows) >= 4
-    elif name == "q_cost":
+    elif name == "maintain/q_cost":
         assert tool.main([*arguments, "--num_classes=4", "--max_count=50", "--images=128"]) == 0
     elif name == "reproduce":
         monkeypatch.setattr(tool, "run_all", run_rows)
@@ -190,8 +190,8 @@ def test_a_folder_of_pictures_in_twenty_lines():
 
 @pytest.mark.parametrize("page", ["README.md", "docs/methods.md"])
 def test_tables_are_current(page):
-    """Otherwise: python tools/docs_tables.py"""
-    tool = load_tool("docs_tables")
+    """Otherwise: python tools/maintain/docs_tables.py"""
+    tool = load_tool("maintain/docs_tables")
     assert (ROOT / page).read_text() == tool.render(ROOT / page)
 
 

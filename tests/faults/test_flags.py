@@ -1,6 +1,6 @@
 """Flags and flag files that make no sense: one line that names them, exit code 2, and nothing is made.
 
-tests/test_config.py and tests/test_flagfile.py have each of them by itself; here they come through the program.
+tests/config has each of them by itself; here they come through the program.
 """
 
 import pytest

@@ -1,5 +1,5 @@
 """Promise 15, first part: what holds for all boxes, splits, draws from Q and checkpoints, not only for the published
-ones. Flags: tests/test_config.py, where every Config makes the round trip through a flag file."""
+ones. Flags: tests/config/test_config.py, where every Config makes the round trip through a flag file."""
 
 import numpy as np
 import pytest

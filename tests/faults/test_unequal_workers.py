@@ -1,4 +1,4 @@
-"""Workers that were started with unequal flags. How the difference is found: tests/training/test_workers.py."""
+"""Workers that were started with unequal flags. How the difference is found: tests/distribution/test_workers.py."""
 
 import pytest
 from worker_runs import TINY, Workers, message

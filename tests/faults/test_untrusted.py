@@ -37,7 +37,7 @@ FORBIDDEN = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "
              "keras.config.enable_unsafe_deserialization"}
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 # Writes a file for the official script that reads nothing else.
-WRITES_A_PICKLE = {"tools/golden/make_two_stage.py"}
+WRITES_A_PICKLE = {"tools/maintain/golden/make_two_stage.py"}
 
 
 def test_the_code_has_no_way_to_run_data():
@@ -151,7 +151,7 @@ HOSTILE = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "a\n=1", "a,b\n<img src=x one
 
 def test_what_is_written_speaks_in_nobodys_name():
     """One line a name in CSV, Markdown and errors, no formula, no markup, nothing that a terminal obeys. Reports:
-    tests/evaluation/test_report.py; pages of --mode=inspect: tests/cli/test_inspect.py."""
+    tests/report/test_report.py; pages of --mode=inspect: tests/cli/test_inspect.py."""
     for text in HOSTILE:
         cell = table.as_text(text)
         assert cell.isprintable() and not cell.lstrip().startswith(table.FORMULA), cell

@@ -1,6 +1,6 @@
 """Weights of large networks that need no file: every tensor follows from its PyTorch name and its shape alone.
 
-`tools/golden/make_resnet.py` gives them to the PyTorch networks, the tests give them to ours.
+`tools/maintain/golden/make_resnet.py` gives them to the PyTorch networks, the tests give them to ours.
 """
 
 import zlib

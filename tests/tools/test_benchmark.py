@@ -1,4 +1,4 @@
-"""tools/benchmark.py: every sub-benchmark runs, prints its table and writes its figures; nothing is said of time."""
+"""tools/maintain/benchmark.py: every sub-benchmark runs, prints its table and writes its figures; no times."""
 
 import json
 import os
@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tools import benchmark
-from tools.benchmarks import against, material, rounds
+from tools.maintain import benchmark
+from tools.maintain.benchmarks import against, material, rounds
 
 SMALL = ["--model=resnet20", "--images=60", "--batch_size=4", "--steps=1", "--rounds=1", "--nodeterministic"]
 

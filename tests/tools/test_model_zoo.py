@@ -1,15 +1,15 @@
-"""tools/model_zoo.py: the page is what is kept, rows without a result included."""
+"""tools/maintain/model_zoo.py: the page is what is kept, rows without a result included."""
 
 import pytest
 
 from cmo_tf.report import studies
-from tools import model_zoo
+from tools.maintain import model_zoo
 
 
 def test_the_page_is_current(capsys, monkeypatch, tmp_path):
     assert model_zoo.main(["--check"]) == 0
     monkeypatch.setattr(model_zoo, "PAGE", tmp_path / "zoo.md")
-    assert model_zoo.main(["--check"]) == 1 and "run python tools/model_zoo.py" in capsys.readouterr().err
+    assert model_zoo.main(["--check"]) == 1 and "run python tools/maintain/model_zoo.py" in capsys.readouterr().err
     assert model_zoo.main([]) == 0 and model_zoo.main(["--check"]) == 0
     assert model_zoo.main(["--chekc"]) == 2 and "--chekc" in capsys.readouterr().err
 

@@ -1,10 +1,10 @@
-"""tools/scaling.py, and what it holds a set of the size of iNaturalist 2018 to."""
+"""tools/maintain/scaling.py, and what it holds a set of the size of iNaturalist 2018 to."""
 
 import numpy as np
 import pytest
 
 from cmo_tf import long_tail
-from tools import scaling
+from tools.maintain import scaling
 
 
 def test_a_set_like_inaturalist_is_ready_in_a_second_and_100_mb():

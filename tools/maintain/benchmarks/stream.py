@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tools.benchmarks import material
-from tools.benchmarks.rounds import Bench, Stopwatch
+from tools.maintain.benchmarks import material
+from tools.maintain.benchmarks.rounds import Bench, Stopwatch
 
 MEAN, STD = np.array([0.4914, 0.4822, 0.4465]), np.array([0.2023, 0.1994, 0.2010])
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tools.benchmarks import material
-from tools.benchmarks.rounds import Bench, Stopwatch
+from tools.maintain.benchmarks import material
+from tools.maintain.benchmarks.rounds import Bench, Stopwatch
 
 
 def make(options) -> Bench:

@@ -3,8 +3,8 @@
 import tempfile
 import time
 
-from tools.benchmarks import material
-from tools.benchmarks.rounds import Bench, Stopwatch, Stretch
+from tools.maintain.benchmarks import material
+from tools.maintain.benchmarks.rounds import Bench, Stopwatch, Stretch
 
 MATRIX = 2048
 

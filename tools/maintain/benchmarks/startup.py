@@ -7,9 +7,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tools.benchmarks.rounds import Bench, Stretch
+from tools.maintain.benchmarks.rounds import Bench, Stretch
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FIRST_STEP = """
 import os, sys
 from cmo_tf import main

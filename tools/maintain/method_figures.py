@@ -7,7 +7,7 @@ from cmo_tf import config as configuration
 from cmo_tf.config import flagfile, flagtable
 from cmo_tf.report import studies
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs/results/methods/runs.jsonl"
 
 

@@ -2,9 +2,9 @@
 
 import tempfile
 
-from tools.benchmarks import material
-from tools.benchmarks.rounds import Bench, Stopwatch, Stretch
-from tools.benchmarks.step import trainer
+from tools.maintain.benchmarks import material
+from tools.maintain.benchmarks.rounds import Bench, Stopwatch, Stretch
+from tools.maintain.benchmarks.step import trainer
 
 EPOCH = 97  # steps of CIFAR-10-LT at ratio 100 and batch 128
 

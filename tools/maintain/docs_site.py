@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mkdocs.structure.files import File
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ROOT_PAGES = ("MODEL_ZOO.md",)
 FOLDER = "project"
 LINK = re.compile(r"(\]\()([\w./-]+)(#[\w-]+)?(\))")

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from cmo_tf.core.errors import UserError
-from tools.benchmarks import material, stream
-from tools.benchmarks.rounds import Bench, Stretch
-from tools.benchmarks.step import trainer
+from tools.maintain.benchmarks import material, stream
+from tools.maintain.benchmarks.rounds import Bench, Stretch
+from tools.maintain.benchmarks.step import trainer
 
 AGAINST_MODELS = tuple(f"resnet{depth}" for depth in (20, 32, 44, 56, 110))
 SIDE = Path(__file__).with_name("torch_side.py")

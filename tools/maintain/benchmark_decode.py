@@ -1,6 +1,6 @@
 """Measures the decode path for large pictures against plain tf.data pipelines of the same files, in alternating rounds.
 
-    python tools/benchmark_decode.py [--data_dir=DIR] [--images=512 --batch_size=64 --rounds=7] [--json=FILE]
+    python tools/maintain/benchmark_decode.py [--data_dir=DIR] [--images=512 --batch_size=64 --rounds=7] [--json=FILE]
 
 The files are the first of the JPEGs below --data_dir; without it, JPEGs of 300 to 640 pixels a side are made of
 scikit-learn's photographs. All sides read a file, bring it to 224x224 and flip half of them; ours draws a random
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import flags
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout that is not installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs from a checkout that is not installed
 
 from cmo_tf.core.errors import UserError  # noqa: E402
 

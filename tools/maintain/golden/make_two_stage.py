@@ -1,7 +1,7 @@
 """Makes tests/golden/two_stage_<name>.npz by running official second stages from a checkout of their repository.
 
-    python tools/golden/make_two_stage.py --name=decouple --source=CHECKOUT [--golden=tests/golden]
-    python tools/golden/make_two_stage.py --name=mislas --source=CHECKOUT [--golden=tests/golden]
+    python tools/maintain/golden/make_two_stage.py --name=decouple --source=CHECKOUT [--golden=tests/golden]
+    python tools/maintain/golden/make_two_stage.py --name=mislas --source=CHECKOUT [--golden=tests/golden]
 
 decouple: logits, gradients and steps of the LWS classifier, the weights that tau_norm.py makes and the accuracies that
 it prints, the learning rates of a second stage. mislas: label-aware smoothing on the logits of losses_ir100.npz, and

@@ -1,6 +1,6 @@
 """Makes tests/golden/{bbn,causal_norm,paco}.npz by running official code from a checkout of its repository.
 
-    python tools/golden/make_branches.py --name=paco --source=CHECKOUT [--golden=tests/golden]
+    python tools/maintain/golden/make_branches.py --name=paco --source=CHECKOUT [--golden=tests/golden]
 
 Weights and images are rounded to float16 before anything is computed, so that the files stay small. PyTorch on CPU is
 needed; tests/golden/README.md names repositories, commits and versions, and what the arrays are.

@@ -1,7 +1,7 @@
 """Measures what training costs here, in alternating rounds; docs/performance.md has the figures.
 
-    python tools/benchmark.py [--what=stream,step] [--batch_size=128 --rounds=5 --steps=20] [--json=FILE]
-    python tools/benchmark.py --against=torch [--torch_python=PATH] [--what=step,stream]
+    python tools/maintain/benchmark.py [--what=stream,step] [--batch_size=128 --rounds=5 --steps=20] [--json=FILE]
+    python tools/maintain/benchmark.py --against=torch [--torch_python=PATH] [--what=step,stream]
 
 `--what` names sub-benchmarks: stream (P, and pairs of P and Q), step (training, CMO, share of a matrix product),
 variants (the step without what makes it fast; with --nodeterministic also under XLA), mix (CMO from memory and from
@@ -18,10 +18,10 @@ import sys
 
 from absl import flags
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from cmo_tf.core.errors import UserError  # noqa: E402
-from tools.benchmarks import rounds  # noqa: E402
+from tools.maintain.benchmarks import rounds  # noqa: E402
 
 BENCHES = {"stream": "stream:make", "step": "step:make", "variants": "step:make_variants", "mix": "step:make_mix",
            "evaluation": "evaluation:make", "startup": "startup:make", "checkpoint": "checkpoint:make",
@@ -67,7 +67,7 @@ def run(options) -> dict:
     results = {}
     for name in names:
         module, attribute = table[name].split(":")
-        bench = getattr(importlib.import_module(f"tools.benchmarks.{module}"), attribute)(options)
+        bench = getattr(importlib.import_module(f"tools.maintain.benchmarks.{module}"), attribute)(options)
         title = f"{name} against {options.against}" if options.against else name
         results[name] = rounds.summary(bench, rounds.measure(title, bench, options.rounds))
         rounds.show(title, results[name])

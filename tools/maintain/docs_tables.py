@@ -1,7 +1,7 @@
 """Writes the tables of methods, mixers and losses in README.md, and the gallery in docs/methods.md, anew from the
 registries, between their markers.
 
-    python tools/docs_tables.py [--check]
+    python tools/maintain/docs_tables.py [--check]
 
 With --check nothing is written; exit code 1 if a table is not current.
 """
@@ -11,14 +11,14 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # runs from a checkout that is not installed
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from cmo_tf.losses import LOSSES  # noqa: E402
 from cmo_tf.methods import METHODS  # noqa: E402
 from cmo_tf.mixing import MIXERS  # noqa: E402
-from tools import docs_gallery, method_figures  # noqa: E402
+from tools.maintain import docs_gallery, method_figures  # noqa: E402
 
 README = ROOT / "README.md"
 

@@ -1,6 +1,6 @@
 """Makes tests/golden/losses_<name>.npz by running an official implementation from a checkout of its repository.
 
-    python tools/golden/make_losses.py --name=lade --source=CHECKOUT [--golden=tests/golden]
+    python tools/maintain/golden/make_losses.py --name=lade --source=CHECKOUT [--golden=tests/golden]
 
 Inputs are the logits, labels, lam and class counts of losses_ir100.npz. For every case CASE of a name the file has the
 value CASE, its gradient CASE_grad, and both for lam * L(labels) + (1 - lam) * L(labels_f) as CASE_mixed and

@@ -2,12 +2,12 @@
 
 import tempfile
 
-from tools import benchmark_decode, scaling
-from tools.benchmarks.rounds import Bench, Stopwatch
+from tools.maintain import benchmark_decode, scaling
+from tools.maintain.benchmarks.rounds import Bench, Stopwatch
 
 
 def make_decode(options) -> Bench:
-    """Random resized crops of large JPEGs against plain tf.data pipelines, see tools/benchmark_decode.py."""
+    """Random resized crops of large JPEGs against plain tf.data pipelines, see tools/maintain/benchmark_decode.py."""
     bench, batch, number = Bench("images", {}), min(options.batch_size, 64), 16 * options.steps
     if options.data_dir:
         paths = benchmark_decode.find_files(options.data_dir, number)
@@ -33,7 +33,7 @@ def reader(stream, batch, batches):
 
 
 def make_split(options) -> Bench:
-    """Counts, split, groups, fingerprint and Q of a set as large as iNaturalist 2018, see tools/scaling.py."""
+    """Counts, split, groups, fingerprint and Q of a set as large as iNaturalist 2018, see tools/maintain/scaling.py."""
     images, classes = scaling.INATURALIST
     labels = scaling.labels_of(images, classes)
 

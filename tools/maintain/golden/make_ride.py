@@ -1,6 +1,6 @@
 """Makes tests/golden/ride_loss.npz and ride_network.npz by running RIDE's official code from a checkout.
 
-    python tools/golden/make_ride.py --source=CHECKOUT [--golden=tests/golden]
+    python tools/maintain/golden/make_ride.py --source=CHECKOUT [--golden=tests/golden]
 
 Needs PyTorch; tests/golden/README.md names repository, commit and version. Weights and inputs are rounded, so that the
 files compress well.

@@ -10,9 +10,9 @@ from cmo_tf.losses import LOSSES
 from cmo_tf.methods import METHODS
 from cmo_tf.mixing import MIXERS
 from cmo_tf.sampling.samplers import SAMPLERS
-from tools import method_figures
+from tools.maintain import method_figures
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 DRAWN = {"p": "the training set P", "q": "Q", "permuted": "other rows of the batch"}
 

@@ -1,6 +1,6 @@
 """Writes MODEL_ZOO.md anew from what is kept under docs/results: every run made, whatever its figure.
 
-    python tools/model_zoo.py [--check]
+    python tools/maintain/model_zoo.py [--check]
 
 With --check nothing is written; exit code 1 if the page is not current. Sections are the queues (docs/results/*/
 queue.txt, a row a run, unfinished ones listed as such) and the tables of digits (docs/results/digits/*/rows.json).
@@ -11,14 +11,15 @@ import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # runs from a checkout that is not installed
 
 from cmo_tf import config as configuration  # noqa: E402
 from cmo_tf.evaluation.estimates import Estimate  # noqa: E402
 from cmo_tf.report import studies  # noqa: E402
 from cmo_tf.report.results import write_atomically  # noqa: E402
-from tools import comparison, method_figures, sweep  # noqa: E402
+from tools import comparison, sweep  # noqa: E402
+from tools.maintain import method_figures  # noqa: E402
 
 PAGE, RESULTS = ROOT / "MODEL_ZOO.md", ROOT / "docs/results"
 # What makes two runs the same method, on whatever data and network.
@@ -26,8 +27,8 @@ METHOD = ("method", "loss", "reweight", "mix", "sampler", "augment", "q_power", 
 HEAD = """# Model zoo
 
 Every run whose result is kept, whatever came out; [docs/results](docs/results/README.md) says what holds and what does
-not. `python tools/model_zoo.py` writes this page from the studies kept there (`runs.jsonl`), which have the flags in
-full, the package versions, history, per-class accuracy, calibration and the split's fingerprint.
+not. `python tools/maintain/model_zoo.py` writes this page from the studies kept there (`runs.jsonl`), which have the
+flags in full, the package versions, history, per-class accuracy, calibration and the split's fingerprint.
 
 - Hardware: two cores of an AMD EPYC, shared with other work, no GPU; minutes are what the clock said there.
 - Accuracy in percent on the whole test set, of the last epoch; `best` is the best epoch on the test set, which is what
@@ -133,7 +134,8 @@ def main(arguments=None) -> int:
     if "--check" not in arguments:
         write_atomically(str(PAGE), text)
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-        print("model_zoo: MODEL_ZOO.md is not what docs/results says; run python tools/model_zoo.py", file=sys.stderr)
+        print("model_zoo: MODEL_ZOO.md is not what docs/results says; run python tools/maintain/model_zoo.py",
+              file=sys.stderr)
         return 1
     return 0
 

@@ -1,6 +1,6 @@
 """Measures what splits, Q and evaluation cost as a set grows: the tables of docs/scaling.md.
 
-    python tools/scaling.py [--largest=10000000] [--rounds=3]
+    python tools/maintain/scaling.py [--largest=10000000] [--rounds=3]
 
 Labels are synthetic with the long tail of iNaturalist 2018 (ratio 500). Time is the least of the rounds in processor
 time, memory what the step allocates at its peak beyond the labels it is given.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout that is not installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs from a checkout that is not installed
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402

@@ -1,6 +1,6 @@
 """Measures what an image drawn from Q costs in the three forms of `--q_source`, on labels alone (nothing is decoded).
 
-    python tools/q_cost.py [--num_classes=100] [--max_count=500] [--imbalance_ratio=100] [--images=2000]
+    python tools/maintain/q_cost.py [--num_classes=100] [--max_count=500] [--imbalance_ratio=100] [--images=2000]
 
 The defaults are the labels of CIFAR-100-LT at ratio 100. Prints the table of docs/q_sources.md: the start (until the
 first batch of 128) and each image from then on in processor time, which other programs hardly change, and the records
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout that is not installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs from a checkout that is not installed
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402

@@ -1,6 +1,6 @@
 """Makes tests/golden/resnet_large.npz: outputs and gradients of large ResNets under PyTorch, on weights made by rule.
 
-    python tools/golden/make_resnet.py --ride=CHECKOUT --bbn=CHECKOUT [--golden=tests/golden]
+    python tools/maintain/golden/make_resnet.py --ride=CHECKOUT --bbn=CHECKOUT [--golden=tests/golden]
 
 Needs PyTorch and torchvision; tests/golden/README.md names repositories, commits and versions. The weights are those of
 tests/support/seeded_weights.py, so that only names and shapes are stored. Everything is computed in float64.
@@ -17,7 +17,7 @@ import torch
 from torchvision.models import resnet
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "..", "tests", "support"))
+sys.path.insert(0, os.path.join(HERE, "..", "..", "..", "tests", "support"))
 from seeded_weights import images, tensors  # noqa: E402
 
 CLASSES, SHAPE = 7, (2, 3, 64, 56)
