@@ -35,7 +35,7 @@ MAY_IMPORT = {
             "methods", "models", "monitoring", "optim", "pipeline", "report", "sampling"},
     "serving": {"augment", "classifier", "config", "datasets", "long_tail", "methods", "mixing", "models", "monitoring",
                 "pipeline", "report", "run"},
-    "inspection": {"classifier", "config", "datasets", "long_tail", "pipeline", "report", "run", "serving"},
+    "inspection": {"classifier", "config", "datasets", "long_tail", "models", "pipeline", "report", "run", "serving"},
     "main": {"classifier", "config", "run", "serving"},
     "__init__": {"classifier", "mixing"},
 }

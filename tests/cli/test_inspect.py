@@ -4,7 +4,10 @@ import json
 import os
 import re
 import shutil
+import time
+from unittest import mock
 
+import imagenet_weights
 import numpy as np
 import pytest
 from photo_folder import make
@@ -12,8 +15,15 @@ from PIL import Image
 from program import program
 
 from cmo_tf.config import parse
-from cmo_tf.inspection import duplicates, suggest, survey, timing
+from cmo_tf.inspection import duplicates, pretrained, suggest, survey, timing
 from cmo_tf.run.folder import default_run_dir
+
+
+@pytest.fixture(scope="module", autouse=True)
+def from_nothing():
+    """As without the packages of ImageNet weights, which what is suggested depends on."""
+    with mock.patch.object(pretrained, "installed", return_value=False):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +174,35 @@ def test_time_is_measured_on_the_suggested_network():
     found = timing.measure(config, np.array([100, 20, 5]), (32, 32, 3), seconds=1.0)
     assert found.steps > 5 and 0.001 < found.step < 5 and found.first > found.step
     assert timing.total(found, config, 125, 30) > config.epochs * 8 * found.step
+
+
+def test_weights_that_are_installed_are_suggested_first():
+    with mock.patch.object(pretrained, "installed", return_value=True):
+        assert pretrained.fits(facts([200, 60, 6]), {"epochs": 3})
+        assert not pretrained.fits(facts([200, 60, 6], side=40), {}) and not pretrained.fits(facts([9, 2]), {"mix": 1})
+        assert not pretrained.fits(facts([9, 2], fixed=True), {})
+    assert not pretrained.fits(facts([200, 60, 6]), {})
+    rows = pretrained.flags(facts([200, 60, 6], bad=3, total=300), 96)
+    config = parse([f"--{name}={value}" for name, value, _ in rows])[0]
+    assert (config.train, config.loss, config.head, config.image_size) == ("head", "logit_adjust", "cosine", 96)
+    assert (config.bad_images, config.max_bad, config.epochs) == ("skip", 4, 10)
+    assert pretrained.side_of(facts([9], side=100), {}) == 96 and pretrained.side_of(facts([9]), {}) == pretrained.SIDE
+    assert pretrained.side_of(facts([9]), {"image_size": 64}) == 64
+    assert pretrained.pictures_per_second(32) > 1
+
+
+@imagenet_weights.needed
+@pytest.mark.slow
+def test_a_few_pictures_give_a_useful_classifier_in_minutes(tmp_path):
+    """12 classes of crops of photographs, 6 to 60 of them: from a folder to a report."""
+    make(tmp_path / "few", largest=60, ratio=10, sides=(90, 120))
+    began = time.monotonic()
+    with mock.patch.object(pretrained, "installed", return_value=True):
+        ended = program("--mode=inspect", f"--dataset=folder:{tmp_path / 'few'}", f"--run_dir={tmp_path / 'look'}")
+    assert ended.code == 0 and "--flagfile=" in ended.out
+    ended = program(f"--flagfile={tmp_path / 'look' / 'suggested.cfg'}", f"--features_dir={tmp_path / 'features'}",
+                    f"--run_dir={tmp_path / 'run'}")
+    print(ended.out, f"{time.monotonic() - began:.0f} s")
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert ended.code == 0 and results["accuracy"]["all"] > 80
+    assert program("--mode=eval", f"--run_dir={tmp_path / 'run'}").out.startswith("accuracy: ")

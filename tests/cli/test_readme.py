@@ -78,7 +78,7 @@ def shortened(arguments) -> list[str]:
     """Flags that bring a run down to seconds; none where a run that is there says them."""
     text = " ".join(arguments)
     if "suggested.cfg" in text:
-        return ["--max_steps=2", "--image_size=32", "--model=resnet8"]
+        return ["--max_steps=2", "--image_size=32", "--model=resnet8"]  # suggested as without ImageNet weights
     if "--mode=" in text or "/flags.cfg" in text:
         return []
     # Two replicas and colour jitter take a minute to trace, and have tests of their own.

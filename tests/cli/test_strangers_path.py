@@ -25,7 +25,7 @@ def command(line, folder) -> str:
 def environment():
     """The package is found as if it were installed."""
     import os
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(ROOT / "build" / "cache")}
 
 
 @pytest.mark.slow
