@@ -2,21 +2,26 @@
 
     python tools/sweep.py --queue=docs/results/cifar10lt/queue.txt [--seeds=0,1,2] [--runs=runs] [--data_dir=DIR]
     python tools/sweep.py --grid='method=ce,bs mix=none,cmo' --seeds=0,1,2 --out=DIR --flagfile=flags/NAME.cfg [FLAGS]
+    python tools/sweep.py --program=tools/reference_torch.py --python=PYTHON --queue=FILE [--data_dir=DIR]
 
 A queue file has a row a run: a name, then flags of `cmo_tf.main`. --grid makes a row of every combination of values;
 with a queue too, every row runs at every point. --seeds runs every row with every seed, as NAME-s<seed>. Flags of the
-program behind those of this tool go to every run.
+program behind those of this tool go to every run. --program names a tool that takes the place of `cmo_tf.main`, and
+--python the interpreter for it: tools/reference_torch.py needs PyTorch.
 
 The same command goes on where it was stopped: finished rows are left alone, a begun one resumes. Beside the queue file
 (or in --out), `state.md` lists every row and means over seeds, and `runs.jsonl` keeps what finished rows came to:
 tools/compare_runs.py takes it. TensorBoard on the --runs folder compares the runs, too.
 """
 
+import importlib.util
 import os
 import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 from absl import flags
 
@@ -86,11 +91,33 @@ def _mean(values: list[float]) -> str:
     return "-" if found is None else found.shown()
 
 
-def sweep(rows: list[Row], runs: str, kept: str, extra: list[str], command: str) -> int:
+class Program(NamedTuple):
+    """What trains a row: the command in front of its flags, and the function that checks them."""
+
+    command: list[str]
+    parse: Callable
+
+
+def program_of(path: str | None, python: str | None) -> Program:
+    """`cmo_tf.main`, or the tool at `path` with its own `parse(arguments)`; run by the interpreter `python`."""
+    python = python or sys.executable
+    if path is None:
+        return Program([python, "-m", "cmo_tf.main"], lambda flags: configuration.parse(flags, base=ROOT))
+    spec = importlib.util.spec_from_file_location("program", path)
+    if spec is None or not os.path.exists(path):
+        raise UserError(f"--program={path}: there is no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "parse"):
+        raise UserError(f"--program={path}: has no function parse(arguments), so its rows cannot be checked")
+    return Program([python, os.path.abspath(path)], module.parse)
+
+
+def sweep(rows: list[Row], runs: str, kept: str, extra: list[str], command: str, program: Program) -> int:
     """Runs every row that is not done; returns the exit code."""
     left = [row for row in rows if row_state(row.name, runs, kept)["state"] != "done"]
     for row in left:
-        check(row, extra)
+        check(row, extra, program)
     os.makedirs(kept, exist_ok=True)
     write_state(rows, runs, kept, command)
     for number, row in enumerate(rows, 1):
@@ -99,8 +126,8 @@ def sweep(rows: list[Row], runs: str, kept: str, extra: list[str], command: str)
         run_dir = os.path.abspath(os.path.join(runs, row.name))
         print(f"[{number}/{len(rows)}] {row.name}", flush=True)
         began = time.monotonic()
-        program = [sys.executable, "-m", "cmo_tf.main", *row.arguments, *extra, f"--run_dir={run_dir}"]
-        code = subprocess.run(program, cwd=ROOT, check=False).returncode
+        line = [*program.command, *row.arguments, *extra, f"--run_dir={run_dir}"]
+        code = subprocess.run(line, cwd=ROOT, check=False).returncode
         if code:
             write_state(rows, runs, kept, command)
             print(f"{row.name}: exit code {code} after {time.monotonic() - began:.0f} s; the same command goes on with "
@@ -112,10 +139,10 @@ def sweep(rows: list[Row], runs: str, kept: str, extra: list[str], command: str)
     return 0
 
 
-def check(row: Row, extra: list[str]) -> None:
+def check(row: Row, extra: list[str], program: Program) -> None:
     """A UserError that names the row if its flags are wrong: said before the first run, not hours later."""
     try:
-        configuration.parse([*row.arguments, *extra], base=ROOT)
+        program.parse([*row.arguments, *extra])
     except UserError as error:
         raise UserError(f"{row.name}: {error}") from None
 
@@ -147,6 +174,8 @@ def main(arguments=None) -> int:
                         flag_values=values)
     flags.DEFINE_string("runs", "runs", "folder of the run folders", flag_values=values)
     flags.DEFINE_string("data_dir", None, "handed to every run", flag_values=values)
+    flags.DEFINE_string("program", None, "a tool that trains the rows in place of cmo_tf.main", flag_values=values)
+    flags.DEFINE_string("python", None, "interpreter of the runs; default this one", flag_values=values)
     own = [a for a in arguments if a.lstrip("-").split("=")[0] in values]
     try:
         stray = [a for a in arguments if not a.startswith("--")]
@@ -156,9 +185,10 @@ def main(arguments=None) -> int:
         kept = os.path.abspath(values.out or os.path.dirname(os.path.abspath(values.queue or "")))
         shared = [a for a in arguments if a not in own]
         rows = rows_of(values, shared, kept)
-        again = [a for a in arguments if not a.startswith(("--data_dir=", "--runs="))]
+        again = [a for a in arguments if not a.startswith(("--data_dir=", "--runs=", "--python="))]
         extra = [f"--data_dir={values.data_dir}"] if values.data_dir else []
-        return sweep(rows, values.runs, kept, extra, f"python tools/sweep.py {shlex.join(again)}")
+        return sweep(rows, values.runs, kept, extra, f"python tools/sweep.py {shlex.join(again)}",
+                     program_of(values.program, values.python))
     except (UserError, flags.Error) as error:
         print(f"sweep: {error}", file=sys.stderr)
         return 2

@@ -108,7 +108,7 @@ def run_tool(monkeypatch, path, *arguments) -> None:
         assert "already prepared" in tool.prepare(given["dataset"], given["data_dir"])
     elif name == "sweep":  # every row is a run of its own
         rows = []
-        monkeypatch.setattr(tool, "sweep", lambda found, runs, kept, extra, again: rows.extend(
+        monkeypatch.setattr(tool, "sweep", lambda found, runs, kept, extra, again, program: rows.extend(
             config.parse([*row.arguments, *extra])[0] for row in found) or 0)
         assert tool.main(list(arguments)) == 0 and len(rows) >= 4
     elif name == "maintain/q_cost":
