@@ -1,5 +1,6 @@
 """Flags that do not go together, a line each."""
 
+from cmo_tf.datasets import OWN
 from cmo_tf.methods import METHODS
 from cmo_tf.methods.pretrained import LINEAR_HEAD
 from cmo_tf.models.applications import PREFIX
@@ -13,7 +14,22 @@ ORDINARY_FIRST = ("crt", "lws", "tau_norm", "las", "mislas", "fsa", "smote", "bo
 
 def all_of(config) -> list[str]:
     """A line for each contradiction of a Config; none where all is well."""
-    return [*devices(config), *training(config), *undersampling(config), *fine_tuning(config)]
+    # People's own pictures may bring a validation set, which is known when they are listed.
+    own = config.dataset.partition(":")[0] in OWN
+    return [*devices(config), *(() if own else validation(config)), *training(config), *undersampling(config),
+            *fine_tuning(config)]
+
+
+def validation(config) -> list[str]:
+    """Of what needs validation images, for a set that brings none."""
+    checks = (
+        (config.early_stop, f"--early_stop={config.early_stop}: looks at validation images; add --val_fraction=0.1"),
+        (config.keep == "best", "--keep=best: the best epoch is that on validation images; "
+         "add --val_fraction=0.1"),
+        (config.calibrate != "none", f"--calibrate={config.calibrate}: is fitted on validation images; "
+         "add --val_fraction=0.1"),
+    )
+    return [line for wrong, line in checks if wrong and not config.val_fraction]
 
 
 def devices(config) -> list[str]:
@@ -60,14 +76,8 @@ def training(config) -> list[str]:
     stages = METHODS[config.method].stages is not None
     several = f"--method={config.method}" if stages else f"--train={config.train}" * (config.train == "head_then_all")
     checks = (
-        (config.early_stop and not config.val_fraction, f"--early_stop={config.early_stop}: looks at validation "
-         "images; add --val_fraction=0.1"),
         (config.early_stop and several, f"--early_stop={config.early_stop}: the stages of {several} have a fixed "
          "length; leave it out"),
-        (config.keep == "best" and not config.val_fraction, "--keep=best: the best epoch is that on validation images; "
-         "add --val_fraction=0.1"),
-        (config.calibrate != "none" and not config.val_fraction, f"--calibrate={config.calibrate}: is fitted on "
-         "validation images; add --val_fraction=0.1"),
         (config.keep == "best" and several, f"--keep=best: what {several} leaves is that of its last stage; leave it "
          "out"),
         ((config.early_stop or config.keep == "best") and config.strategy == "multiworker",

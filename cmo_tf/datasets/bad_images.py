@@ -3,26 +3,10 @@
 import math
 
 from cmo_tf.core.errors import UserError
+from cmo_tf.datasets.kinds import READ, kind
 
 ACTIONS = ("error", "skip")
 MAX_BAD = 0.05
-
-# First bytes -> what a file is, whatever its name says.
-_KINDS = (
-    (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"), (b"%PDF", "PDF"), (b"PK\x03\x04", "ZIP"), (b"\0\0\1\0", "ICO"), (b"8BPS", "Photoshop"),
-)
-
-
-def kind(data: bytes) -> str | None:
-    """What a file is by its first bytes ("JPEG", "PNG", "WebP", "GIF", ..., "text"), or None."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP"
-    if data[4:8] == b"ftyp":
-        return {b"avif": "AVIF", b"avis": "AVIF"}.get(data[8:12], "HEIC" if data[8:11] in (b"hei", b"mif") else "video")
-    found = next((name for start, name in _KINDS if data.startswith(start)), None)
-    plain = data[:64].strip()
-    return found or ("text" if plain and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in plain) else None)
 
 
 def reason(error: Exception, data: bytes) -> str:
@@ -30,7 +14,7 @@ def reason(error: Exception, data: bytes) -> str:
     if not data:
         return "the file is empty"
     found = kind(data)
-    if found not in ("JPEG", "PNG", None):
+    if found not in (*READ, None):
         return f"it is {found}, whatever its name says; save it as JPEG or PNG"
     if found is None:
         return "it is no picture of any known kind"

@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
 from cmo_tf.core.errors import UserError
-from cmo_tf.datasets import deep
+from cmo_tf.datasets import deep, png_text
 from cmo_tf.datasets.bad_images import BadImages, reason
+from cmo_tf.datasets.kinds import FORMATS
 
-FORMATS = ("JPEG", "PNG")
 # What Pillow raises on damaged files, EXIF blocks included; anything else is a bug of ours.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, MemoryError, struct.error,
           zlib.error, Image.DecompressionBombError)
@@ -35,7 +35,7 @@ def read_image(file, size: int, channels: int = 3, name: str | None = None, bits
     frame.
 
     Args:
-        file: path, or the encoded bytes of a JPEG or PNG.
+        file: path, or the encoded bytes of one of FORMATS.
         size: side in pixels.
         channels: 3 for RGB, 1 for grey.
         name: how an error calls it; by default the path.
@@ -48,17 +48,21 @@ def read_image(file, size: int, channels: int = 3, name: str | None = None, bits
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF, large pictures; twice as large is still an error
             data = file if isinstance(file, bytes) else _bytes_of(file)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                image.draft(None, (2 * size, 2 * size))  # lets a JPEG of a large photograph decode at 1/2 to 1/8
-                upright = ImageOps.exif_transpose(_with_eight_bits(image, data, bits or deep.FULL))
-                image = _opaque(ImageChops.invert(upright) if _is_ink(image) else upright,
-                                "L" if channels == 1 else "RGB")
+            image = png_text.reading(data, lambda data: _upright(data, size, channels, bits or deep.FULL))
     except DAMAGE as error:
-        raise UserError(f"{name or file}: not a readable JPEG or PNG picture ({_reason(error, file)})") from None
+        raise UserError(f"{name or file}: not a readable picture ({_reason(error, file)})") from None
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     image = image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
     return np.asarray(image, dtype=np.uint8).reshape(size, size, channels)
+
+
+def _upright(data, size, channels, bits):
+    """The whole picture in RGB or grey, turned as its EXIF mark says."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        image.draft(None, (2 * size, 2 * size))  # lets a JPEG of a large photograph decode at 1/2 to 1/8
+        upright = ImageOps.exif_transpose(_with_eight_bits(image, data, bits))
+        return _opaque(ImageChops.invert(upright) if _is_ink(image) else upright, "L" if channels == 1 else "RGB")
 
 
 def _bytes_of(path):

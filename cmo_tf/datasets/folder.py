@@ -5,20 +5,21 @@ import os
 import numpy as np
 
 from cmo_tf.core.errors import UserError
-from cmo_tf.datasets import folder_notes, kept_split, own_pictures
+from cmo_tf.datasets import folder_notes, kept_split, layout, own_pictures
 from cmo_tf.datasets.bad_images import MAX_BAD
+from cmo_tf.datasets.kinds import NAMED, is_picture, pictures_below, visible
 from cmo_tf.datasets.own_pictures import MEMORY_LIMIT, Listing
 from cmo_tf.datasets.source import Source, Split, check_class_names
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def load(directory, *, data_dir=None, download=True, image_size=None, seed=0, test_fraction=0.2,
          memory_limit=MEMORY_LIMIT, bad_images="error", max_bad=MAX_BAD, kept=None) -> Source:
     """Reads DIR/train/<class>/* and DIR/test/<class>/*, or DIR/<class>/* with a held-out share of each class.
 
-    Classes are the sorted folder names, images the sorted JPEG and PNG files straight inside them (suffix in any
-    case); hidden files and folders are skipped. How they are read, `own_pictures.read` says.
+    `train` may be `training`, `test` `testing`, in any case; `val`, `valid` or `validation` is the validation set, or,
+    without a test folder, the test set. Classes are the sorted folder names of training; a class without test pictures
+    is not tested. Images are the sorted picture files straight inside them (see `kinds`); hidden files and folders are
+    skipped. How they are read, `own_pictures.read` says.
 
     Args:
         directory: DIR, `~` allowed.
@@ -33,8 +34,8 @@ def load(directory, *, data_dir=None, download=True, image_size=None, seed=0, te
         data_dir, download: nothing to act on here.
 
     Raises:
-        UserError: names the folder without pictures, the classes in which train and test differ, the picture that
-            cannot be read.
+        UserError: names the folder without pictures, the classes without training pictures, the picture that cannot
+            be read, or the folder that would work where pictures lie deeper.
     """
     name = f"folder:{directory}"
     root, where = os.path.expanduser(str(directory)), f"--dataset={name}"
@@ -48,77 +49,58 @@ def load(directory, *, data_dir=None, download=True, image_size=None, seed=0, te
 
 def find(root: str, where: str) -> Listing:
     """The pictures of a folder, by its layout."""
-    class_names, left, *parts = _find(root, where)
-    check_class_names(class_names, where)
-    return Listing(root, class_names, *parts, notes=tuple(filter(None, [folder_notes.unread(left)])))
-
-
-def _find(root: str, where: str) -> tuple:
-    """Class names, entries that are not read, and, as paths, the one split there is or train and test."""
-    # A folder of pictures may be called "train" (between "car" and "tram"): only one with folders inside is a split.
-    parts = {part: class_folders(os.path.join(root, part)) for part in ("train", "test")}
-    if not any(parts.values()):
-        names, left = class_folders(root), []
-        return names, left, _list_files(root, root, names, where, left)
-    for part, names in parts.items():
+    parts, notes = layout.parts(root, where)
+    left: list = []
+    if not parts:
+        names = layout.class_folders(root)
         if not names:
-            raise UserError(f"{where}: {os.path.join(root, part)} has no class folders but its sibling has; make both "
-                            "train and test, or name the folder of classes alone to hold out a share of it")
-    if parts["train"] != parts["test"]:
-        _refuse_difference(parts, where)
-    left = []
-    return parts["train"], left, *(_list_files(root, os.path.join(root, part), parts[part], where, left)
-                                    for part in parts)
+            loose = pictures_below(root)
+            raise UserError(f"{where}: no class folders with pictures in {root}"
+                            + f"; {loose} pictures lie in it, which a folder for each class should hold" * bool(loose))
+        splits = {"train": _list_files(root, _folders(root, names), where, left)}
+    else:
+        names = layout.class_folders(os.path.join(root, parts["train"]))
+        splits = {part: _list_files(root, _folders(os.path.join(root, parts[part]), names), where, left, part)
+                  for part in parts}
+        layout.check_trained(names, {parts[part]: layout.class_folders(os.path.join(root, parts[part]))
+                                     for part in parts if part != "train"}, where)
+    check_class_names(names, where)
+    untested = np.setdiff1d(np.arange(len(names)), splits["test"].labels) if "test" in splits else ()
+    if len(untested):
+        notes.append(f"classes without test pictures, which stay untested: {', '.join(names[k] for k in untested)}")
+    return Listing(root, names, **splits, notes=(*notes, *filter(None, [folder_notes.unread(left)])))
 
 
-def _refuse_difference(parts: dict[str, tuple[str, ...]], where: str) -> None:
-    train, test = set(parts["train"]), set(parts["test"])
-    differences = [f"only in {part}: {', '.join(sorted(names))}"
-                   for part, names in (("train", train - test), ("test", test - train)) if names]
-    raise UserError(f"{where}: train and test must have the same class folders; {'; '.join(differences)}")
+def _folders(parent: str, names) -> dict[str, str]:
+    """Class -> its folder in `parent`, whose name may be written in another Unicode form."""
+    there = layout.same_name(layout.class_folders(parent))
+    return {name: os.path.join(parent, there.get(composed, name)) for composed, name in layout.same_name(names).items()}
 
 
-def visible(entry: os.DirEntry) -> bool:
-    """Whether an entry is no hidden one and none of macOS' archives."""
-    return not entry.name.startswith(".") and entry.name != "__MACOSX"
+def _list_files(base: str, folders: dict[str, str], where: str, left: list, part: str = "train") -> Split:
+    """Paths and labels of all pictures, class after class, sorted by name inside each, with names relative to `base`.
 
-
-def class_folders(path: str) -> tuple[str, ...]:
-    """Sorted names of the visible folders in `path`; none if it does not exist."""
-    if not os.path.isdir(path):
-        return ()
-    with os.scandir(path) as entries:
-        return tuple(sorted(entry.name for entry in entries if visible(entry) and os.path.isdir(entry.path)))
-
-
-def is_picture(entry: os.DirEntry) -> bool:
-    """Whether an entry of a class folder is taken for a picture: by its suffix, links to nowhere too (which cannot be
-    read), but no folders, pipes or sockets."""
-    named = visible(entry) and entry.name.lower().endswith(SUFFIXES)
-    # os.path and not the entry's own methods, which raise on a link that leads to itself.
-    return named and (os.path.isfile(entry.path) or (os.path.islink(entry.path) and not os.path.exists(entry.path)))
-
-
-def _list_files(base: str, root: str, class_names: tuple[str, ...], where: str, left: list) -> Split:
-    """Paths and labels of all pictures, class after class, sorted by name inside each, with names relative to `base`;
-    `left` gets the other entries that are no hidden ones."""
+    Args:
+        folders: class -> its folder; but for training there may be none.
+        left: gets the other entries that are no hidden ones.
+    """
     paths, labels = [], []
-    for label, class_name in enumerate(class_names):
-        folder = os.path.join(root, class_name)
+    for label, folder in enumerate(folders.values()):
+        if part != "train" and not os.path.isdir(folder):
+            continue
         try:
             with os.scandir(folder) as entries:
-                seen = [entry for entry in entries if visible(entry)]
+                seen = [entry for entry in entries if visible(entry.name)]
         except OSError as error:
             raise UserError(f"{where}: the class folder {folder} cannot be opened ({error.strerror})") from None
         found = []
         for entry in seen:
-            (found if is_picture(entry) else left).append(entry)
-        found = sorted(entry.path for entry in found)
-        if not found:
-            raise UserError(f"{where}: the class folder {folder} has no JPEG or PNG picture; add some or remove it")
-        paths += found
+            (found if is_picture(entry.path) else left).append(entry)
+        if not found and (part == "train" or pictures_below(folder)):
+            raise layout.why_empty(os.path.dirname(folder), folder, where)
+        paths += sorted(entry.path for entry in found)
         labels += [label] * len(found)
     if not paths:
-        raise UserError(f"{where}: no class folders with JPEG or PNG pictures in {root}")
-    return Split(np.array(paths), np.array(labels, dtype=np.int64),
-                 np.array([os.path.relpath(path, base) for path in paths]))
+        raise UserError(f"{where}: no class has a {part} picture ({NAMED}); add some or remove the {part} folders")
+    names = [os.path.relpath(path, base) for path in paths]
+    return Split(np.array(paths), np.array(labels, dtype=np.int64), np.array(names))

@@ -2,22 +2,19 @@
 
 import hashlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 
-OTHER_KINDS = (".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".ppm", ".raw")
+from cmo_tf.datasets.kinds import other_picture
+
 SHOWN = 3
 
 
 def unread(entries) -> str | None:
-    """A sentence about the folders and the pictures of other kinds among `entries` (os.DirEntry) of class folders,
-    which are not read; None if there are none."""
-    folders = sum(os.path.isdir(entry.path) for entry in entries)
-    other = sum(entry.name.lower().endswith(OTHER_KINDS) for entry in entries)
-    if not folders + other:
-        return None
-    counted = ((folders, "folders"), (other, "pictures of other kinds than JPEG and PNG"))
-    found = ", ".join(f"{what}: {number}" for number, what in counted if number)
-    return f"not read inside class folders are {found}; --mode=inspect names them"
+    """A sentence about the folders and, by kind, the pictures of other kinds among `entries` (os.DirEntry) of class
+    folders, which are not read; None if there are none."""
+    counted = Counter("folders" if os.path.isdir(entry.path) else other_picture(entry.path) for entry in entries)
+    found = ", ".join(f"{what}: {number}" for what, number in sorted(counted.items(), key=str) if what)
+    return f"not read inside class folders are {found}; --mode=inspect names them" if found else None
 
 
 def equal_files(train, test) -> str | None:

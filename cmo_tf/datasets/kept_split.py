@@ -12,6 +12,7 @@ import numpy as np
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import own_pictures
+from cmo_tf.datasets.kinds import is_picture, visible
 from cmo_tf.datasets.own_pictures import PARTS, Listing
 from cmo_tf.datasets.source import Source, Split
 
@@ -142,14 +143,13 @@ def _known(kept):
 
 def pictures_below(root: str):
     """Names of the picture files anywhere below a folder; links to folders are not followed further than once."""
-    from cmo_tf.datasets.folder import SUFFIXES
     seen = set()
     for folder, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        below[:] = [] if real in seen else [name for name in below if not name.startswith(".")]
+        below[:] = [] if real in seen else [name for name in below if visible(name)]
         if real not in seen:
-            yield from (os.path.relpath(os.path.join(folder, name), root) for name in files
-                        if not name.startswith(".") and name.lower().endswith(SUFFIXES))
+            paths = (os.path.join(folder, name) for name in files if visible(name))
+            yield from (os.path.relpath(path, root) for path in paths if is_picture(path))
         seen.add(real)
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cmo_tf.datasets.bad_images import kind
-from cmo_tf.datasets.folder import SUFFIXES, class_folders, is_picture, visible
+from cmo_tf.core.errors import UserError
+from cmo_tf.datasets import layout
+from cmo_tf.datasets.kinds import is_picture, other_picture, pictures_below, visible
 
 
 @dataclass
@@ -15,7 +16,8 @@ class Layout:
 
     Attributes:
         names: classes in label order.
-        paths, labels, parts: one entry a picture; parts are "train" and "test", or "" where a share is held out.
+        paths, labels, parts: one entry a picture; parts are "train", "validation" and "test", or "" where a
+            share is held out.
         stoppers: why the folder as a whole cannot be trained on.
         ignored: (path, why) of what is not read and perhaps was meant to be.
         hidden: number of hidden files and folders.
@@ -33,25 +35,36 @@ class Layout:
 def look(root: str) -> Layout:
     """The layout of a folder, without opening a picture."""
     found = Layout()
-    parts = {part: class_folders(os.path.join(root, part)) for part in ("train", "test")}
-    if any(parts.values()):
-        found.names = tuple(sorted({*parts["train"], *parts["test"]}))
-    else:
-        parts = {"": class_folders(root)}
-        found.names = parts[""]
-    _outside(found, root, {*parts} if "" not in parts else set(found.names))
-    for part, names in parts.items():
-        for name in sorted(set(found.names) - set(names)):
-            found.stoppers.append(f"class {name!r} has no folder in {os.path.join(root, part)}; train and test must "
-                                  "have the same classes")
-        for name in names:
-            _class(found, os.path.join(root, part, name), found.names.index(name), part)
+    try:
+        _look(found, root)
+    except UserError as error:
+        found.stoppers.append(str(error).removeprefix(": "))
+    return found
+
+
+def _look(found, root):
+    named, notes = layout.parts(root, "")
+    found.ignored += [(root, note) for note in notes]
+    parts = {part: os.path.join(root, name) for part, name in named.items()} or {"": root}
+    found.names = layout.class_folders(parts.get("train", root))
+    _outside(found, root, set(named.values()) if named else set(found.names))
+    for part, folder in parts.items():
+        there = layout.same_name(layout.class_folders(folder))
+        for label, composed in enumerate(layout.same_name(found.names)):
+            if composed in there:
+                _class(found, os.path.join(folder, there[composed]), label, part)
+    tested = {label for label, part in zip(found.labels, found.parts, strict=True) if part == "test"}
+    for label, name in enumerate(found.names if named else ()):
+        if label not in tested:
+            found.ignored.append((os.path.join(parts["test"], name), "no test pictures of this class: it stays "
+                                  "untested"))
     if len(found.names) < 2:
         found.stoppers.append(f"{root} has {len(found.names)} class folders; a classifier needs two, with the pictures "
                               "of a class in each")
     elif "" in parts and found.labels and np.bincount(found.labels).max() < 2:
         found.stoppers.append("no class has a second picture, so none can be held out for testing; add pictures")
-    return found
+    layout.check_trained(found.names, {named[part]: layout.class_folders(parts[part]) for part in named
+                                       if part != "train"}, "")
 
 
 def _outside(found, folder, expected):
@@ -63,14 +76,14 @@ def _outside(found, folder, expected):
 def _class(found, folder, label, part):
     before = len(found.paths)
     for entry in _entries(found, folder):
-        if is_picture(entry):
+        if is_picture(entry.path):
             found.paths.append(entry.path)
             found.labels.append(label)
             found.parts.append(part)
         else:
             _note(found, entry, "")
-    if len(found.paths) == before:
-        found.stoppers.append(f"the class folder {folder} has no JPEG or PNG picture; add some or remove it")
+    if len(found.paths) == before and (part in ("", "train") or pictures_below(folder)):
+        found.stoppers.append(str(layout.why_empty(os.path.dirname(folder), folder, "")).removeprefix(": "))
 
 
 def _entries(found, folder):
@@ -81,8 +94,8 @@ def _entries(found, folder):
     except OSError as error:
         found.stoppers.append(f"{folder} cannot be opened ({error.strerror})")
         return []
-    found.hidden += sum(not visible(entry) for entry in entries)
-    return [entry for entry in entries if visible(entry)]
+    found.hidden += sum(not visible(entry.name) for entry in entries)
+    return [entry for entry in entries if visible(entry.name)]
 
 
 def _note(found, entry, where):
@@ -91,7 +104,7 @@ def _note(found, entry, where):
         found.ignored.append((entry.path, "is a link to a folder; what it leads to is not read here"))
         return
     if os.path.isdir(entry.path):
-        inside = _pictures_below(entry.path)
+        inside = pictures_below(entry.path)
         if inside:
             found.ignored.append((entry.path, f"a folder inside a class folder: its {inside} pictures are not read; "
                                   "move them up" if not where else f"{where}: its {inside} pictures are not read"))
@@ -99,26 +112,7 @@ def _note(found, entry, where):
     if not os.path.isfile(entry.path):
         found.ignored.append((entry.path, "is no file: a broken link, a link to itself, a pipe or a device"))
         return
-    picture = _kind(entry.path)
-    if picture and where:
+    if where and is_picture(entry.path):
         found.ignored.append((entry.path, where))
-    elif picture in ("JPEG", "PNG"):
-        found.ignored.append((entry.path, f"is {picture}, but its name does not end in {', '.join(SUFFIXES)}; rename "
-                              "it"))
-    elif picture:
-        found.ignored.append((entry.path, f"is {picture}; save it as JPEG or PNG"))
-
-
-def _kind(path):
-    """The kind of a file that is a picture or might be; None for other files."""
-    try:
-        with open(path, "rb") as file:
-            found = kind(file.read(64))
-    except OSError:
-        return None
-    return None if found in (None, "text", "ZIP", "PDF", "video") else found
-
-
-def _pictures_below(folder):
-    """Pictures in a folder and the folders in it; links to folders are not followed, which might lead back."""
-    return sum(name.lower().endswith(SUFFIXES) for _, _, names in os.walk(folder) for name in names)
+    elif kind := other_picture(entry.path):
+        found.ignored.append((entry.path, where or f"is {kind}; save it as JPEG or PNG"))

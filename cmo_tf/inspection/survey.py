@@ -14,9 +14,12 @@ import numpy as np
 from PIL import Image
 
 from cmo_tf.core.errors import UserError
+from cmo_tf.datasets import png_text
 from cmo_tf.datasets.decode import DAMAGE, FORMATS, Progress, read_image
 
 SIDE = 36
+NAMES = {**dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"), ".png": "PNG", ".webp": "WEBP", ".gif": "GIF",
+         **dict.fromkeys((".bmp", ".dib"), "BMP"), **dict.fromkeys((".tif", ".tiff"), "TIFF")}
 LEAST_TURNS = 24  # of 224: below lie smooth gradients, skies above all, which all look alike
 TINY = 8  # pixels of the shorter side below which a picture shows nothing
 
@@ -78,19 +81,22 @@ def of_file(path: str, bits: int | None = None) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                header = dict(width=image.width, height=image.height, mode=image.mode, format=image.format)
-                note = _note(image, path)
+            header, note = png_text.reading(data, lambda data: _header(data, path))
     except DAMAGE as error:
         return Picture(digest=digest, error=str(error))
     return Picture(**header, digest=digest, marks=marks(pixels), note=note)
 
 
+def _header(data, path):
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return dict(width=image.width, height=image.height, mode=image.mode, format=image.format), _note(image, path)
+
+
 def _note(image, path):
     notes = []
-    suffix = "PNG" if path.lower().endswith(".png") else "JPEG"
-    if suffix != image.format:
-        notes.append(f"is {image.format}, though its name says {suffix}")
+    said = NAMES.get(os.path.splitext(path)[1].lower())
+    if said != image.format.replace("MPO", "JPEG"):
+        notes.append(f"is {image.format}, though its name {f'says {said}' if said else 'does not say so'}")
     if getattr(image, "is_animated", False):
         notes.append("is animated; its first frame is taken")
     if min(image.size) < TINY:

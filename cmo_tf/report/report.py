@@ -139,6 +139,11 @@ def _notes(results: Mapping) -> list[str]:
     empty = [name for name in GROUPS if results["accuracy"].get(name) is None]
     if empty:
         notes.append(f"No class with test images is in: {', '.join(empty)}.")
+    untested = [row["name"] for row in results["per_class"] if not row["test_count"]]
+    if untested:
+        shown = ", ".join(untested[:10]) + (f" and {len(untested) - 10} more" if len(untested) > 10 else "")
+        notes.append(f"Untested, for want of test images: {shown}. Figures of groups and means over classes are "
+                     "without them.")
     return notes
 
 

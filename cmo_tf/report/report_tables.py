@@ -101,7 +101,8 @@ def class_table(results: Mapping) -> Table:
         ordered = ordered[: MAX_CLASS_ROWS // 2] + ordered[-MAX_CLASS_ROWS // 2 :]
     shown = "" if len(ordered) == len(results["per_class"]) else f" (the {MAX_CLASS_ROWS} most extreme)"
     rows = [[str(row["class"]), str(row["name"]), str(row.get("group", "")), f"{row['train_count']:,}",
-             f"{row['test_count']:,}", percent(row["accuracy"])] for row in ordered]
+             f"{row['test_count']:,}", percent(row["accuracy"]) if row["test_count"] else "untested"]
+            for row in ordered]
     header = ["class", "name", "group", "training images", "test images", "accuracy %"]
     return Table(f"Every class{shown}", header, rows, numbers=(0, 3, 4, 5), folded=True)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmo_tf import datasets, long_tail
+from cmo_tf.config import conflicts
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import Split
 from cmo_tf.datasets.kept_split import KeptSplit, Part, rows_of
@@ -71,17 +72,29 @@ def load(config, kept: KeptSplit | None = None) -> RunData:
 
 def _selected(source, config):
     """The splits by the flags, and what is kept of them."""
+    _check_validation(source, config)
     train, validation = split_indices(source.train.labels, source.num_classes, config)
-    rows = {"train": train, "validation": validation}
-    splits = {"train": _take(source.train, train), "test": source.test,
-              "validation": _take(source.train, validation) if len(validation) else None}
-    parts = {name: _part(source.train, rows[name]) for name in rows if len(rows[name])}
+    splits = {"train": _take(source.train, train), "test": source.test, "validation": source.validation}
+    parts = {"train": _part(source.train, train)}
+    if len(validation):
+        splits["validation"], parts["validation"] = _take(source.train, validation), _part(source.train, validation)
+    elif source.validation is not None:
+        parts["validation"] = _part(source.validation, np.arange(len(source.validation)))
     parts["test"] = _part(source.test, np.arange(len(source.test)))
     unused = np.setdiff1d(np.arange(len(source.train)), np.concatenate([train, validation]))
     if source.root is not None and len(unused):
         parts["unused"] = _part(source.train, unused)
     skipped = tuple((os.path.relpath(path, source.root), line) for path, line in source.skipped)
     return splits, KeptSplit(source.class_names, parts, source.mean, source.std, source.bits, skipped)
+
+
+def _check_validation(source, config):
+    """A UserError where validation pictures are asked for twice, or for nothing."""
+    if source.validation is not None and config.val_fraction:
+        raise UserError(f"--val_fraction={config.val_fraction:g}: {source.name} brings {len(source.validation)} "
+                        "validation pictures of its own; leave the flag out")
+    for message in conflicts.validation(config) if source.validation is None else ():
+        raise UserError(message)
 
 
 def _part(split, rows):

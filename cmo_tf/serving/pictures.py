@@ -8,14 +8,13 @@ import numpy as np
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import BIG
 from cmo_tf.datasets.decode import read_image
+from cmo_tf.datasets.kinds import NAMED, is_picture, visible
 from cmo_tf.datasets.source import stored_size
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def find(given: str) -> list[str]:
-    """Paths of pictures: files as they are named, whatever their suffix, and the JPEG and PNG files of folders and of
-    what lies in them, sorted; hidden files and folders are skipped.
+    """Paths of pictures: files as they are named, whatever their suffix, and the picture files of folders and of what
+    lies in them, sorted; hidden files and folders are skipped.
 
     Args:
         given: paths with commas between; one that exists as it is may hold commas itself. `~` is a home folder.
@@ -30,7 +29,7 @@ def find(given: str) -> list[str]:
             raise UserError(f"--input={name}: no such file or folder")
         below = _in_folder(path) if os.path.isdir(path) else [path]
         if not below:
-            raise UserError(f"--input={name}: no JPEG or PNG picture in it ({', '.join(SUFFIXES)})")
+            raise UserError(f"--input={name}: no picture in it ({NAMED})")
         found += below
     return found
 
@@ -40,16 +39,12 @@ def _in_folder(root):
     for folder, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         # A link to a folder above would go round for ever.
-        below[:] = [] if real in visited else sorted(name for name in below if _visible(name))
+        below[:] = [] if real in visited else sorted(name for name in below if visible(name))
         if real not in visited:
-            found += [os.path.join(folder, name) for name in files if _visible(name)
-                      and name.lower().endswith(SUFFIXES)]
+            paths = (os.path.join(folder, name) for name in files if visible(name))
+            found += [path for path in paths if is_picture(path)]
         visited.add(real)
     return sorted(found)
-
-
-def _visible(name):
-    return not name.startswith(".") and name != "__MACOSX"
 
 
 @dataclass(frozen=True)

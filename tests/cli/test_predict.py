@@ -105,7 +105,7 @@ def test_what_is_missing_or_does_nothing_is_refused(finished, files, tmp_path):
     cases = ((["--mode=predict", a_file], "--run_dir"), (["--mode=predict", run_dir], "--input"),
              (["--mode=predict", f"--run_dir={tmp_path}", a_file], str(tmp_path)),
              (["--mode=predict", run_dir, "--input=nowhere.png"], "nowhere.png"),
-             (["--mode=predict", run_dir, f"--input={tmp_path / 'empty'}"], "no JPEG or PNG"),
+             (["--mode=predict", run_dir, f"--input={tmp_path / 'empty'}"], "no picture in it (JPEG, PNG, WebP"),
              (["--mode=predict", run_dir, a_file, "--lr=1"], "--lr"),
              (["--mode=predict", run_dir, a_file, "--top=0"], "--top=0"),
              (["--mode=predict", run_dir, a_file, "--format=onnx"], "--format=onnx: is for --mode=export"),

@@ -83,15 +83,15 @@ def test_no_such_folder(tmp_path):
 
 
 def test_a_folder_without_pictures(tmp_path):
-    fail(tmp_path, f"no class folders with JPEG or PNG pictures in {tmp_path}")
+    fail(tmp_path, f"no class folders with pictures in {tmp_path}")
     (tmp_path / "cat").mkdir()
-    fail(tmp_path, "class folder .*cat has no JPEG or PNG picture")
+    fail(tmp_path, "class folder .*cat has no picture")
 
 
 def test_classes_that_differ(tmp_path):
     write_classes(tmp_path / "train", {"cat": 2, "dog": 2, "horse": 1})
     write_classes(tmp_path / "test", {"cat": 1, "dgo": 1})
-    fail(tmp_path, "only in train: dog, horse; only in test: dgo")
+    fail(tmp_path, "classes without training pictures: dgo .only in test; only in train: dog, horse")
 
 
 def test_half_a_split(tmp_path):
@@ -109,7 +109,7 @@ def test_an_unreadable_picture_is_named(damage, tmp_path):
     write_classes(tmp_path)
     bad = tmp_path / "cat" / "picture 3.jpg"
     bad.write_bytes({"empty": b"", "text": b"<html>not found</html>", "truncated": bad.read_bytes()[:900]}[damage])
-    fail(tmp_path, "--dataset=folder:.*cat/picture 3.jpg: not a readable JPEG or PNG picture")
+    fail(tmp_path, "--dataset=folder:.*cat/picture 3.jpg: not a readable picture")
 
 
 def smooth(mode):
