@@ -50,3 +50,9 @@ def test_a_mutant_faces_its_tests(test, outcome, tmp_path):
     assert (tmp_path / "half.py").read_text(encoding="utf-8") == source
     assert mutants.face(mutation, [], places) == "untested"
     assert "1 of 2 mutants killed (50.0 %)" in mutants.report([(mutation, "killed"), (mutation, "survived")])
+
+
+def test_the_tests_of_numbers_are_there():
+    from tools.maintain import processors
+    assert all((ROOT / path).exists() for path in processors.SENSITIVE)
+    assert len(processors.SETTINGS) == 7
