@@ -23,7 +23,7 @@ from cmo_tf.losses import LOSSES
 from cmo_tf.losses.base import CountedLoss
 from cmo_tf.mixing import MIXERS
 from cmo_tf.models import blocks, heads, two_stage
-from cmo_tf.models.pretrained import IMAGENET
+from cmo_tf.models.weights.pretrained import IMAGENET
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import train_stream
 from cmo_tf.sampling.samplers import BALANCED, UNDERSAMPLE
@@ -108,7 +108,7 @@ def _backbone(config, data, **options):
     made = models.create(config.model, data.num_classes, data.image_shape, seed=config.seed,
                          weights=IMAGENET if imagenet else None, **options)
     if config.init_weights and not imagenet:
-        from cmo_tf.models import weight_files
+        from cmo_tf.models.weights import weight_files
         weight_files.load(made, config.init_weights)
     return made
 

@@ -4,7 +4,7 @@ from cmo_tf.datasets import OWN
 from cmo_tf.methods import METHODS
 from cmo_tf.methods.pretrained import LINEAR_HEAD
 from cmo_tf.models.applications import PREFIX
-from cmo_tf.models.pretrained import FILES, IMAGENET
+from cmo_tf.models.weights.pretrained import FILES, IMAGENET
 from cmo_tf.sampling.samplers import UNDERSAMPLE
 
 # Methods of more than one stage that begin with ordinary training of --model.

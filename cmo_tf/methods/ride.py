@@ -80,7 +80,7 @@ def teacher(config, data):
     """
     import keras
 
-    from cmo_tf.models import saved_file
+    from cmo_tf.models.weights import saved_file
     path = os.path.join(config.distill_from, "model.keras")
     if not os.path.exists(path):
         raise UserError(f"--distill_from={config.distill_from}: no model.keras there; name the folder of a finished "

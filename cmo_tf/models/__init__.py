@@ -110,7 +110,7 @@ def create(name: str, num_classes: int, input_shape: tuple[int, int, int] = (32,
 
 def check_weights(name: str, weights: str) -> str:
     """Returns `weights` if there are such for the network `name`; otherwise a UserError."""
-    from cmo_tf.models.pretrained import FILES, IMAGENET
+    from cmo_tf.models.weights.pretrained import FILES, IMAGENET
     if weights != IMAGENET:
         raise UserError(f"weights={weights!r}: there are None and {IMAGENET!r}")
     if name not in FILES and not name.startswith(PREFIX):

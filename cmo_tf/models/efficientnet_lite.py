@@ -12,11 +12,11 @@ import keras
 from keras import layers
 
 from cmo_tf.core.errors import UserError
-from cmo_tf.models import pretrained
 from cmo_tf.models.heads import classifier, he_normal, layer_seed, uniform_linear
 from cmo_tf.models.names import layer_name
 from cmo_tf.models.resnet_cifar import check_shape
 from cmo_tf.models.torch_weights import load_torch_weights
+from cmo_tf.models.weights import pretrained
 
 # kernel, stride of the first block, expansion, channels, blocks: before width and depth are scaled.
 STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4),

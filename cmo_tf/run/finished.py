@@ -7,7 +7,7 @@ import numpy as np
 
 from cmo_tf.classifier import build
 from cmo_tf.core.errors import UserError
-from cmo_tf.models import saved_file
+from cmo_tf.models.weights import saved_file
 from cmo_tf.report import results
 from cmo_tf.run import calibration, split_file, stages
 from cmo_tf.run.checkpoint import CheckpointStore

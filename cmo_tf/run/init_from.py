@@ -5,7 +5,7 @@ import os
 import keras
 
 from cmo_tf.core.errors import UserError
-from cmo_tf.models import saved_file
+from cmo_tf.models.weights import saved_file
 
 
 def network(config, data):

@@ -2,7 +2,7 @@
 
 import os
 
-from cmo_tf.models import saved_file
+from cmo_tf.models.weights import saved_file
 from cmo_tf.run import classes
 
 FILE = "model.keras"

@@ -8,7 +8,7 @@ import numpy as np
 
 from cmo_tf.classifier import build
 from cmo_tf.core.errors import UserError
-from cmo_tf.models import saved_file
+from cmo_tf.models.weights import saved_file
 from cmo_tf.report.results import read_results
 from cmo_tf.run import calibration, classes, stages
 

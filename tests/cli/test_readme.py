@@ -188,7 +188,7 @@ def test_a_folder_of_pictures_in_twenty_lines():
     assert scripts
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/methods.md"])
+@pytest.mark.parametrize("page", ["docs/method_table.md", "docs/methods.md"])
 def test_tables_are_current(page):
     """Otherwise: python tools/maintain/docs_tables.py"""
     tool = load_tool("maintain/docs_tables")
@@ -206,10 +206,17 @@ def test_files_that_are_named_exist(page):
 
 @pytest.mark.parametrize("page", ["README.md", *DOCS])
 def test_flags_that_are_named_exist(page):
-    """Of the program, or of some tool."""
-    tools = "".join(path.read_text() for path in (ROOT / "tools").rglob("*.py"))
+    """Of the program, of some tool or example."""
+    programs = [*(ROOT / "tools").rglob("*.py"), *(ROOT / "examples").glob("*.py")]
+    tools = "".join(path.read_text() for path in programs)
     known = {*vars(config.Config()), "help", "helpshort", "helpfull", "show_flags", "flagfile", "name",
-             *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', tools)}
+             *re.findall(r'(?:DEFINE_\w+\(\s*"|add_argument\("--)(\w+)"', tools)}
     prose = re.sub(r"```bash.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
     for name in re.findall(r"--([a-z][a-z0-9_]*)", prose):
         assert name in known or name.removeprefix("no") in known, name
+
+
+def test_the_readme_is_short_and_promises_no_figure():
+    """What differs by processor is not printed as one number."""
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 150 and not re.search(r"all=\d", text)

@@ -16,7 +16,7 @@ from program import program
 from cmo_tf import models
 from cmo_tf.core.errors import UserError
 from cmo_tf.core.serialization import CLASSES
-from cmo_tf.models import saved_file, weight_files
+from cmo_tf.models.weights import saved_file, weight_files
 
 RAN = "ran.txt"
 

@@ -8,7 +8,7 @@ import pytest
 from torch_streams import Global, Named, Storage, Tensor, stream
 
 from cmo_tf.core.errors import UserError
-from cmo_tf.models import torch_file
+from cmo_tf.models.weights import torch_file
 
 
 @pytest.fixture

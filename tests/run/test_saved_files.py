@@ -9,7 +9,7 @@ from program import ROOT, program
 from small_models import IMAGES
 
 from cmo_tf import CMO, LongTailClassifier
-from cmo_tf.models import saved_file
+from cmo_tf.models.weights import saved_file
 from cmo_tf.report.results import read_results
 from cmo_tf.run import classes
 from cmo_tf.run.checkpoint import CheckpointStore

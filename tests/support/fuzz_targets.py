@@ -24,7 +24,7 @@ from cmo_tf.datasets.record_store import INDEX_FILE, RecordStore
 from cmo_tf.evaluation.metrics import Predictions
 from cmo_tf.evaluation.prior import logit_offset
 from cmo_tf.inspection import survey
-from cmo_tf.models import saved_file
+from cmo_tf.models.weights import saved_file
 from cmo_tf.report import results
 from cmo_tf.run import checkpoint, classes
 

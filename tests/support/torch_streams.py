@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from cmo_tf.models import torch_file
+from cmo_tf.models.weights import torch_file
 
 
 class Global:

@@ -1,4 +1,4 @@
-"""Writes the tables of methods, mixers and losses in README.md, and the gallery in docs/methods.md, anew from the
+"""Writes the tables of docs/method_table.md (methods, mixers, losses) and the gallery in docs/methods.md anew from the
 registries, between their markers.
 
     python tools/maintain/docs_tables.py [--check]
@@ -20,7 +20,7 @@ from cmo_tf.methods import METHODS  # noqa: E402
 from cmo_tf.mixing import MIXERS  # noqa: E402
 from tools.maintain import docs_gallery, method_figures  # noqa: E402
 
-README = ROOT / "README.md"
+TABLE = ROOT / "docs/method_table.md"
 
 
 def methods() -> list[str]:
@@ -39,7 +39,7 @@ def methods() -> list[str]:
 
 def _file(name, method) -> str:
     path = docs_gallery.method_place(name, method).partition(":")[0].replace(".", "/") + ".py"
-    return f"[{path.rpartition('/')[2]}]({path})"
+    return f"[{path.rpartition('/')[2]}](../{path})"
 
 
 def classes(registry) -> list[str]:
@@ -65,7 +65,7 @@ def _cell(text: str) -> str:
 
 # Page -> marker -> lines between its two comments.
 PAGES = {
-    README: {"methods": methods, "mixers": lambda: classes(MIXERS), "losses": lambda: classes(LOSSES)},
+    TABLE: {"methods": methods, "mixers": lambda: classes(MIXERS), "losses": lambda: classes(LOSSES)},
     ROOT / "docs/methods.md": docs_gallery.TABLES,
 }
 

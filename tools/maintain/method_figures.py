@@ -1,4 +1,4 @@
-"""Figures of a method for README's table: printed ones from flags/paper, measured ones from docs/results/methods."""
+"""Figures of a method for docs/method_table.md: those that flags/paper prints, those that docs/results/methods has."""
 
 import functools
 from pathlib import Path

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SENSITIVE = ["tests/augment", "tests/callbacks", "tests/classifier", "tests/cli/test_calibrate.py",
              "tests/cli/test_quickstart.py", "tests/cli/test_run.py", "tests/distribution", "tests/evaluation",
              "tests/faults/test_checkpoints.py", "tests/faults/test_kills.py", "tests/faults/test_nan.py",
+             "tests/faults/test_processors.py",
              "tests/faults/test_resume.py", "tests/faults/test_signals.py", "tests/losses", "tests/methods",
              "tests/mixing", "tests/models", "tests/optim", "tests/pipeline", "tests/run", "tests/sampling",
              "tests/test_long_tail.py"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmo_tf.core.errors import UserError
-from cmo_tf.models import torch_file
+from cmo_tf.models.weights import torch_file
 
 IMAGENET = "imagenet"
 

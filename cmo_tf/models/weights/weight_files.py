@@ -14,8 +14,8 @@ import numpy as np
 
 from cmo_tf.core.damage import DAMAGE
 from cmo_tf.core.errors import UserError
-from cmo_tf.models import saved_file
 from cmo_tf.models.torch_weights import load_torch_weights
+from cmo_tf.models.weights import saved_file
 
 # Classifiers of keras.applications and of our networks, and what belongs to them.
 _TOP = re.compile(r"predictions|logits|fc\d*|linear|head|top_dense|conv_preds|.*_head_(layernorm|dense|gap)")
@@ -102,7 +102,7 @@ def _from_torch(network, path, where):
 def _from_h5(path):
     import h5py
 
-    from cmo_tf.models import hdf5
+    from cmo_tf.models.weights import hdf5
 
     with h5py.File(path, "r") as file:
         hdf5.check(file)
