@@ -12,7 +12,7 @@ import tensorflow as tf
 from cmo_tf import config as configuration
 from cmo_tf.core.errors import UserError
 from cmo_tf.inspection import findings, page, pretrained, suggest, timing
-from cmo_tf.models.pretrained import FILES, IMAGENET
+from cmo_tf.models.weights.pretrained import FILES, IMAGENET
 from cmo_tf.report import report_html, report_md
 from cmo_tf.report.results import plain, write_atomically
 from cmo_tf.run.folder import check_writable

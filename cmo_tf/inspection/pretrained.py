@@ -9,7 +9,7 @@ import tensorflow as tf
 from cmo_tf import models
 from cmo_tf.core.errors import UserError
 from cmo_tf.inspection import suggest
-from cmo_tf.models.pretrained import FILES, IMAGENET, path_of
+from cmo_tf.models.weights.pretrained import FILES, IMAGENET, path_of
 
 MODEL = min(FILES)
 SIDE = 128  # above it features of thousands of pictures take more than minutes on two cores
