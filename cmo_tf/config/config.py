@@ -6,7 +6,7 @@ import math
 
 from absl import flags
 
-from cmo_tf.config import conflicts, flagfile
+from cmo_tf.config import conflicts, flagfile, flagtable
 from cmo_tf.config.augmentation import AugmentationFields
 from cmo_tf.config.checkpoints import CheckpointFields
 from cmo_tf.config.data import DataFields
@@ -91,9 +91,19 @@ def parse(arguments: list[str], base: str = ".") -> tuple[Config, list[str], fla
     try:
         if "lr_drops" in given:
             given["lr_drops"] = tuple(_number(v) for v in given["lr_drops"])
-        return Config(**_with_method(given)), files, values
+        config = Config(**_with_method(given))
+        _check_row(config, files)
+        return config, files, values
     except UserError as error:
         raise flagfile.complaint(error, flat) from None
+
+
+def _check_row(config, files):
+    """A UserError where a row of a paper's table would not start from random weights as printed."""
+    row = next((file for file in files if flagtable.split(file)[1]), None)
+    if row and config.init_weights and not config.allow_pretrained:
+        raise UserError(f"--init_weights={config.init_weights}: {row} is a paper's row, whose figures come from random "
+                        "weights; leave it out, or add --allow_pretrained and say so with the figures")
 
 
 def _with_method(given):

@@ -102,6 +102,9 @@ def fine_tuning(config) -> list[str]:
         (imagenet and config.model.startswith(PREFIX) and not config.download,
          f"--nodownload: --init_weights={IMAGENET} of --model={config.model} is fetched by Keras; leave one of them "
          f"out, or take --model={min(FILES)}, whose weights are a package"),
+        (config.init_weights and config.dataset == "imagenet_lt" and not config.allow_pretrained,
+          f"--init_weights={config.init_weights}: such weights may have seen the pictures that --dataset=imagenet_lt "
+         "tests on; leave it out, or add --allow_pretrained and say so with the figures"),
         (config.upscale and not known, f"--upscale={config.upscale}: is for {', '.join(FILES)} and {PREFIX}NAME; leave "
          "it out"),
         (train != "all" and not config.init_weights, f"--train={train}: a trunk that learns nothing needs weights; add "

@@ -26,6 +26,8 @@ class NetworkFields:
     trunk_lr_factor: float = flag(0.05, "rate of the pretrained trunk as a factor of --lr", above=0)
     feature_views: int = flag(1, "views of each training picture that --train=head draws from: the picture itself, "
                               "the others augmented", low=1, high=64)
+    allow_pretrained: bool = flag(False, "let --init_weights start a run of ImageNet-LT or of a paper's row, whose "
+                                  "printed figures come from random weights")
     features_dir: str = flag(None, "folder in which frozen features are kept for other runs; default "
                              "cmo_tf/features in $XDG_CACHE_HOME or ~/.cache", kind=str, replay=False)
     init_from: str = flag(None, "run folder whose network a later stage starts from", kind=str)

@@ -7,6 +7,7 @@ import time
 from cmo_tf.classifier import build
 from cmo_tf.classifier.evaluator import accuracy_line
 from cmo_tf.distribution import data_service_watch, strategies, workers
+from cmo_tf.models.pretrained import IMAGENET
 from cmo_tf.monitoring import memory, tensorboard
 from cmo_tf.monitoring.progress import Progress
 from cmo_tf.pipeline import unreadable
@@ -249,6 +250,8 @@ class Run:
         }
         if self.found:
             found["method"] = self.found
+        if config.init_weights:
+            found["pretrained"] = "ImageNet-1k" if config.init_weights == IMAGENET else config.init_weights
         self.board.finish(found["accuracy"])
         html, _ = write_report(self.run_dir, results.plain(found))
         results.write_results(self.run_dir, found)

@@ -17,7 +17,14 @@ from cmo_tf import config
 DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
 PAGES = ["README.md", "BUILD.md", *DOCS]
 SHORTER = ["--max_steps=2", "--batch_size=8", "--model=resnet8"]
-pytestmark = pytest.mark.usefixtures("networks")
+pytestmark = pytest.mark.usefixtures("networks", "from_nothing")
+
+
+@pytest.fixture(autouse=True)
+def from_nothing(monkeypatch):
+    """What is suggested is shortened by another network, which has no ImageNet weights."""
+    from cmo_tf.inspection import pretrained
+    monkeypatch.setattr(pretrained, "installed", lambda: False)
 PROGRAM = ".venv/bin/python -m cmo_tf.main "
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))

@@ -184,3 +184,12 @@ def test_a_run_of_another_kind_is_not_gone_on_with(flags, tmp_path):
     assert program(*flags, "--max_steps=3", f"--run_dir={tmp_path}").code == 0
     ended = program(*flags, "--train=all", f"--run_dir={tmp_path}")
     assert ended.code == 2 and "--train" in ended.err
+
+
+def test_printed_figures_are_not_compared_with_pretrained_ones(flags):
+    for arguments, words in ((["--dataset=imagenet_lt"], "may have seen the pictures"),
+                             (["--flagfile=flags/paper/table03.cfg:ce_cmo"], "table03.cfg:ce_cmo is a paper's row")):
+        arguments = [*arguments, "--model=efficientnet_lite0", "--init_weights=imagenet", "--mix=none"]
+        with pytest.raises(UserError, match=words):
+            parse(arguments)
+        assert parse([*arguments, "--allow_pretrained"])[0].train == "head"
