@@ -50,7 +50,7 @@ class Run:
     Args:
         row: a Row.
         train, test: (images, labels) each.
-        folder: of the run.
+        folder: of the run; None for one that leaves no files.
         device: of PyTorch.
         trainer: the kind of Trainer.
     """
@@ -59,7 +59,7 @@ class Run:
         self.row, self.test, self.folder, self.device = row, test, folder, device
         self.trainer, self.counts = trainer(row, *train, device), np.bincount(train[1])
         self.steps = min(-(-len(train[1]) // BATCH), row.max_steps or sys.maxsize)
-        self.store = CheckpointStore(os.path.join(folder, "checkpoints"))
+        self.store = None if folder is None else CheckpointStore(os.path.join(folder, "checkpoints"))
         self.history, self.epoch, self.seconds, self.resumed, self.log = [], 0, 0.0, [], []
 
     def restore(self):
@@ -91,9 +91,10 @@ class Run:
             began = time.monotonic()
             self.train_epoch()
             self.seconds += time.monotonic() - began
-            if checkpoint_every and (self.epoch % checkpoint_every == 0 or self.epoch == self.row.epochs):
+            if self.store and (self.epoch % checkpoint_every == 0 or self.epoch == self.row.epochs):
                 self.save()
-        self.write()
+        if self.folder is not None:
+            self.write()
         return True
 
     def train_epoch(self):
