@@ -11,7 +11,7 @@ from cmo_tf.datasets.bad_images import ACTIONS as BAD_IMAGES
 class DataFields:
     """The images, and which of them."""
 
-    dataset: str = flag("digits", f"{', '.join(DATASETS)}, tfds:NAME or folder:DIR")
+    dataset: str = flag("digits", f"{', '.join(DATASETS)}, tfds:NAME, folder:DIR or csv:FILE")
     data_dir: str = flag(None, "TensorFlow Datasets directory (default ~/tensorflow_datasets), or of a set's lists and "
                          "pictures", kind=str)
     imbalance_ratio: float = flag(None, "largest over smallest class; default the set's own", kind=float, low=1)
@@ -27,6 +27,8 @@ class DataFields:
     cache: str = flag("none", "what of a set read from files or records is kept in memory: encoded pictures (for slow "
                       "disks; they are decoded all the same), the pixels of evaluations, or both",
                       choices=("none", "encoded", "eval", "all"))
-    bad_images: str = flag("error", "what a picture of folder:DIR that cannot be read does: ends the run, or is left "
-                           "out and listed in skipped.txt of the run folder", choices=BAD_IMAGES)
+    csv_columns: str = flag(None, "headings of csv:FILE where they are not guessed: path=...,label=...,split=...",
+                            kind=str)
+    bad_images: str = flag("error", "what a picture of folder:DIR or csv:FILE that cannot be read does: ends the run, "
+                           "or is left out and listed in skipped.txt of the run folder", choices=BAD_IMAGES)
     max_bad: float = flag(0.05, "with --bad_images=skip: the most that may be left out; below 1 a share of all", low=0)

@@ -18,7 +18,7 @@ DATASETS = Registry("data set", {
 }, flag="dataset")
 
 # Kinds of sets that are people's own pictures, known by name.
-OWN = ("folder",)
+OWN = ("folder", "csv")
 # Sets that come as files or as records; their functions also take data_format.
 BIG = ("imagenet_lt", "inaturalist2018")
 DATA_FORMATS = ("auto", "files", "records")
@@ -27,6 +27,7 @@ DATA_FORMATS = ("auto", "files", "records")
 PREFIXES = Registry("kind of data set", {
     "tfds": "cmo_tf.datasets.tfds_sets:load_any",
     "folder": "cmo_tf.datasets.folder:load",
+    "csv": "cmo_tf.datasets.table:load",
 })
 
 
@@ -35,18 +36,19 @@ def check(name: str) -> str:
     prefix, colon, rest = str(name).partition(":")
     if colon and prefix in PREFIXES:
         if not rest:
-            raise UserError(f"--dataset={name}: something must follow the colon (tfds:NAME or folder:DIR)")
+            raise UserError(f"--dataset={name}: something must follow the colon (tfds:NAME, folder:DIR or csv:FILE)")
         return name
     try:
         return DATASETS.check(name)
     except UserError as error:
-        raise UserError(f"{error} (tfds:NAME takes any TensorFlow Datasets builder, folder:DIR your own "
-                        "pictures)") from None
+        raise UserError(f"{error} (tfds:NAME takes any TensorFlow Datasets builder, folder:DIR and csv:FILE "
+                        "your own pictures)") from None
 
 
 def load(name, *, data_dir=None, download=True, image_size=None, seed=0, test_fraction=0.2,
-         data_format="auto", bad_images="error", max_bad=MAX_BAD, kept=None) -> Source:
-    """Reads a set: an entry of DATASETS, `tfds:NAME` (any image-classification builder) or `folder:DIR`.
+         data_format="auto", bad_images="error", max_bad=MAX_BAD, kept=None, csv_columns=None) -> Source:
+    """Reads a set: an entry of DATASETS, `tfds:NAME` (any image-classification builder), `folder:DIR`
+    or `csv:FILE`.
 
     Args:
         name: as `--dataset` takes it.
@@ -57,7 +59,8 @@ def load(name, *, data_dir=None, download=True, image_size=None, seed=0, test_fr
         seed: of the held-out test images, for sets that come without a test split.
         test_fraction: share of each class held out then.
         data_format: of a set of BIG, "files" or "records"; "auto" takes files where their lists are in `data_dir`.
-        bad_images, max_bad: of `folder:DIR`, see `folder.load`.
+        bad_images, max_bad: of `folder:DIR` and `csv:FILE`, see `folder.load`.
+        csv_columns: of `csv:FILE`, see `table.load`.
         kept: the KeptSplit of a run, whose pictures alone are read; of a set without names all are.
 
     Raises:
@@ -75,9 +78,13 @@ def load(name, *, data_dir=None, download=True, image_size=None, seed=0, test_fr
         raise UserError(f"--data_format={data_format}: is for {' and '.join(BIG)}; leave it out")
     prefix, colon, rest = name.partition(":")
     if bad_images != "error" and prefix not in OWN:
-        raise UserError(f"--bad_images={bad_images}: is for folder:DIR; leave it out")
+        raise UserError(f"--bad_images={bad_images}: is for folder:DIR and csv:FILE; leave it out")
     if prefix in OWN:
         options |= dict(bad_images=bad_images, max_bad=max_bad, kept=kept)
+    if prefix == "csv":
+        options["columns"] = csv_columns
+    elif csv_columns:
+        raise UserError(f"--csv_columns={csv_columns}: is for csv:FILE; leave it out")
     if colon:
         return PREFIXES[prefix](rest, **options)
     return DATASETS[name](**options)

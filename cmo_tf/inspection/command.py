@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from cmo_tf import config as configuration
 from cmo_tf.core.errors import UserError
+from cmo_tf.datasets import OWN
 from cmo_tf.inspection import findings, page, pretrained, suggest, timing
 from cmo_tf.models.weights.pretrained import FILES, IMAGENET
 from cmo_tf.report import report_html, report_md
@@ -19,7 +20,7 @@ from cmo_tf.run.folder import check_writable
 from cmo_tf.serving.table import one_line
 
 # Flags that are kept as they are given, in suggested.cfg too; others of the suggestion can be given to replace it.
-KEPT = ("data_dir", "data_format", "imbalance_ratio", "profile", "max_per_class", "split_seed")
+KEPT = ("csv_columns", "data_dir", "data_format", "imbalance_ratio", "profile", "max_per_class", "split_seed")
 
 
 @dataclass
@@ -61,13 +62,13 @@ def run(config, files, arguments) -> int:
 def name_of(dataset: str) -> str:
     """A short name for files: the folder's own, or the set's."""
     kind, colon, rest = dataset.partition(":")
-    text = os.path.basename(os.path.realpath(os.path.expanduser(rest))) if kind == "folder" else dataset
+    text = os.path.basename(os.path.realpath(os.path.expanduser(rest))) if kind in OWN else dataset
     return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "folder"
 
 
 def _absolute(dataset):
     kind, colon, rest = dataset.partition(":")
-    return f"folder:{os.path.abspath(os.path.expanduser(rest))}" if kind == "folder" else dataset
+    return f"{kind}:{os.path.abspath(os.path.expanduser(rest))}" if kind in OWN else dataset
 
 
 def advise(found, config, given) -> Advice:

@@ -7,7 +7,7 @@ import numpy as np
 
 from cmo_tf import datasets, long_tail
 from cmo_tf.core.errors import UserError
-from cmo_tf.datasets import deep
+from cmo_tf.datasets import deep, table
 from cmo_tf.datasets.source import held_out
 from cmo_tf.inspection import duplicates, layout, survey
 from cmo_tf.inspection.survey import Picture
@@ -63,8 +63,8 @@ class Findings:
 
 def look(config) -> Findings:
     """Looks at the set of a Config; each picture is read at most once."""
-    if config.dataset.startswith("folder:"):
-        return _folder(config)
+    if config.dataset.partition(":")[0] in datasets.OWN:
+        return _own(config)
     source = datasets.load(config.dataset, data_dir=config.data_dir, download=config.download,
                            image_size=config.image_size, data_format=config.data_format)
     train, validation = split_indices(source.train.labels, source.num_classes, config)
@@ -90,11 +90,16 @@ def look(config) -> Findings:
                     reading=reading)
 
 
-def _folder(config):
-    root = os.path.expanduser(config.dataset.partition(":")[2])
-    if not os.path.isdir(root):
+def _own(config):
+    """Findings of people's own pictures, a folder of them or a table."""
+    kind, _, place = config.dataset.partition(":")
+    path = os.path.expanduser(place)
+    if kind == "csv":
+        found = layout.of_listing(table.find(path, f"--dataset={config.dataset}", config.csv_columns))
+    elif os.path.isdir(path):
+        found = layout.look(path)
+    else:
         raise UserError(f"--dataset={config.dataset}: no such folder")
-    found = layout.look(root)
     scale = deep.scale_of(found.paths)
     pictures, reading = survey.files(found.paths, config.dataset, scale and scale.bits)
     good = np.array([not picture.error for picture in pictures], bool)

@@ -42,6 +42,16 @@ def look(root: str) -> Layout:
     return found
 
 
+def of_listing(listing) -> Layout:
+    """The layout of pictures that a table lists (`datasets.own_pictures.Listing`)."""
+    found = Layout(names=listing.class_names, ignored=[("the table", note) for note in listing.notes])
+    for part, split in listing.parts().items():
+        found.paths += split.images.tolist()
+        found.labels += split.labels.tolist()
+        found.parts += [part if listing.test is not None else ""] * len(split)
+    return found
+
+
 def _look(found, root):
     named, notes = layout.parts(root, "")
     found.ignored += [(root, note) for note in notes]

@@ -175,7 +175,7 @@ def _check_data(runs: Sequence[Run]) -> list[str]:
 def _set(run: Run) -> str:
     """The data set; a folder is told by its classes and test images, since it may lie elsewhere."""
     name = str(run.flags.get("dataset"))
-    return "folder:" if name.startswith("folder:") else name.removeprefix("tfds:")
+    return "own pictures" if name.startswith(("folder:", "csv:")) else name.removeprefix("tfds:")
 
 
 def _classes(run: Run) -> list[str]:

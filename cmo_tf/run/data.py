@@ -56,7 +56,8 @@ def load(config, kept: KeptSplit | None = None) -> RunData:
     """Reads the set that a Config names and selects its splits, or takes those that a run has kept."""
     source = datasets.load(config.dataset, data_dir=config.data_dir, download=config.download,
                            image_size=config.image_size, data_format=config.data_format,
-                           bad_images=config.bad_images, max_bad=config.max_bad, kept=kept)
+                           bad_images=config.bad_images, max_bad=config.max_bad, kept=kept,
+                           csv_columns=config.csv_columns)
     splits, kept = _selected(source, config) if kept is None else (_kept(source, kept, config), kept)
     counts = long_tail.count_labels(kept.parts["train"].labels, source.num_classes)
     decode = _decode(source)

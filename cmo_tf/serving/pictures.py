@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmo_tf.core.errors import UserError
-from cmo_tf.datasets import BIG
+from cmo_tf.datasets import BIG, OWN
 from cmo_tf.datasets.decode import read_image
 from cmo_tf.datasets.kinds import NAMED, is_picture, visible
 from cmo_tf.datasets.source import stored_size
@@ -94,5 +94,5 @@ def reader(dataset: str, shape: tuple[int, int, int], bits: int | None = None) -
     if height != width:
         raise UserError(f"--dataset={dataset}: its images are {height}x{width}; picture files are read as squares only")
     # As the data sets have it: small images are stored at their own size, pictures with a margin for random crops.
-    margin = dataset.startswith("folder:") or dataset in BIG or (dataset.startswith("tfds:") and height > 64)
+    margin = dataset.partition(":")[0] in OWN or dataset in BIG or (dataset.startswith("tfds:") and height > 64)
     return Reader(shape, stored_size(height) if margin else height, dataset in BIG, bits)
