@@ -121,7 +121,7 @@ class Theirs:
         self.optimizer.zero_grad(set_to_none=False)
         loss.backward()
         self.optimizer.step()
-        return loss
+        return loss.detach()
 
     def run(self, kind):
         """Trains and waits."""
