@@ -79,7 +79,10 @@ def queue_row(title: str, name: str, arguments: list[str], found: dict | None) -
 
 
 def printed(arguments: list[str]) -> str:
-    """The paper's figure for CIFAR-100-LT at ratio 100 with the same method, if it prints one."""
+    """The paper's figure for CIFAR-100-LT at ratio 100 with the same method, if it prints one; "pretrained" for a run
+    that did not start from nothing as its runs did."""
+    if any(argument.startswith("--init_weights=") for argument in arguments):
+        return "pretrained"
     wanted = _identity(arguments)
     return next((figure for identity, figure in _printed_rows() if identity == wanted), "")
 
