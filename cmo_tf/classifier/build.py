@@ -11,6 +11,7 @@ from cmo_tf import models
 from cmo_tf.augment.views import Views
 from cmo_tf.callbacks import WEIGHTINGS
 from cmo_tf.callbacks.loss_phase import LossPhase
+from cmo_tf.callbacks.radius import Radius
 from cmo_tf.callbacks.reweight import Reweight
 from cmo_tf.classifier.classifier import LongTailClassifier
 from cmo_tf.classifier.evaluator import Evaluator
@@ -57,6 +58,8 @@ def callbacks(config, counts, timeline):
         found.append(Reweight(weights, timeline.reweight_start))
     if timeline.phase_start is not None:
         found.append(LossPhase(timeline.phase_start))
+    if config.sam_rho:
+        found.append(Radius(timeline.rho))
     return found
 
 
@@ -153,6 +156,8 @@ def classifier(config, data, given=None, kind=LongTailClassifier, lr_factors=Non
         if config.gradient_accumulation > 1:
             check_accumulation(config, objective, given)
             options = {**options, "accumulation": config.gradient_accumulation}
+        if config.sam_rho:
+            options = {**options, "sam_rho": config.sam_rho, "sam_adaptive": config.sam_adaptive}
         rule = None if config.train == "head" else preprocess(config, data)
         model = kind(given, mixer=mixer(config, data), preprocess=rule, **options)
         optimizer = SGD(config.lr, momentum=config.momentum, l2=config.l2, nesterov=config.nesterov,

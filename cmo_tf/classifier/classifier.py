@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cmo_tf.classifier import accumulate
+from cmo_tf.classifier import accumulate, sharpness
 from cmo_tf.classifier.fit_data import array_stream
 from cmo_tf.classifier.fused import fuse
 from cmo_tf.classifier.replicas import over_replicas, real_rows
@@ -16,6 +16,9 @@ from cmo_tf.core.types import Tensor
 from cmo_tf.losses.base import LongTailLoss
 from cmo_tf.losses.mixed import mixed_terms
 from cmo_tf.losses.network_output import refuse_probabilities
+
+# Arguments of LongTailClassifier that a saved model holds as they are.
+PLAIN = ("learning", "shift_bn", "accumulation", "sam_rho", "sam_adaptive")
 
 
 @keras.saving.register_keras_serializable(package="cmo_tf")
@@ -35,6 +38,8 @@ class LongTailClassifier(keras.Model):
             `trainable = False` would stop it).
         shift_bn: False for a network that is called as in evaluation in training too: statistics stay.
         accumulation: micro-batches that a step is cut into, see `classifier.accumulate`.
+        sam_rho: how far sharpness-aware minimisation climbs, see `classifier.sharpness`; 0 takes plain steps.
+        sam_adaptive: climb each weight by its size (ASAM).
 
     `.network` is preprocess followed by the network as one plain model on raw pixels: save and export this one.
 
@@ -55,7 +60,7 @@ class LongTailClassifier(keras.Model):
 
     def __init__(self, network: keras.Model, mixer: keras.layers.Layer | None = None,
                  preprocess: keras.layers.Layer | None = None, learning: Sequence[str] | None = None,
-                 shift_bn: bool = True, accumulation: int = 1, **kwargs):
+                 shift_bn: bool = True, accumulation: int = 1, sam_rho: float = 0.0, sam_adaptive: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.accumulation = int(accumulation)
         self.learning, self.shift_bn = None if learning is None else tuple(learning), bool(shift_bn)
@@ -63,6 +68,10 @@ class LongTailClassifier(keras.Model):
         self.network = network if preprocess is None else _chain(preprocess, network)
         self.mixer = mixer
         self._parts = {"network": network, "preprocess": preprocess}
+        self.sam_rho, self.sam_adaptive = float(sam_rho), bool(sam_adaptive)
+        if self.sam_rho:
+            self.rho = self.add_weight(shape=(), initializer=keras.initializers.Constant(self.sam_rho), dtype="float32",
+                                       trainable=False, autocast=False, name="rho")
         if self.network.built:
             self.built = True
 
@@ -132,10 +141,12 @@ class LongTailClassifier(keras.Model):
         """One step on a batch dict, (x, y) or (x, y, sample_weight)."""
         batch, sample_weight = _batch(data)
         mixed = self._mix(batch)
-        if self.accumulation > 1:
-            gradients, outputs, share = accumulate.gradients(self, mixed, sample_weight, self.accumulation)
-        else:
-            gradients, outputs, share = self._gradients(mixed, sample_weight)
+
+        def compute():
+            if self.accumulation > 1:
+                return accumulate.gradients(self, mixed, sample_weight, self.accumulation)
+            return self._gradients(mixed, sample_weight)
+        gradients, outputs, share = sharpness.gradients(self, compute) if self.sam_rho else compute()
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         return self._logs(batch, outputs, tf.stop_gradient(share), sample_weight)
 
@@ -233,12 +244,11 @@ class LongTailClassifier(keras.Model):
     def get_config(self):
         parts = {**self._parts, "mixer": self.mixer}
         return {**{k: v and keras.saving.serialize_keras_object(v) for k, v in parts.items()}, "name": self.name,
-                "learning": self.learning, "shift_bn": self.shift_bn, "accumulation": self.accumulation}
+                **{name: getattr(self, name) for name in PLAIN}}
 
     @classmethod
     def from_config(cls, config):
-        plain = ("name", "learning", "shift_bn", "accumulation")
-        return cls(**{k: v if k in plain or not v else keras.saving.deserialize_keras_object(v)
+        return cls(**{k: v if k in ("name", *PLAIN) or not v else keras.saving.deserialize_keras_object(v)
                       for k, v in config.items()})
 
 

@@ -5,6 +5,7 @@ from cmo_tf.methods import METHODS
 from cmo_tf.methods.pretrained import LINEAR_HEAD
 from cmo_tf.models.applications import PREFIX
 from cmo_tf.models.weights.pretrained import FILES, IMAGENET
+from cmo_tf.optim.radius import parse_steps
 from cmo_tf.sampling.samplers import UNDERSAMPLE
 
 # Methods of more than one stage that begin with ordinary training of --model.
@@ -17,7 +18,7 @@ def all_of(config) -> list[str]:
     # People's own pictures may bring a validation set, which is known when they are listed.
     own = config.dataset.partition(":")[0] in OWN
     return [*devices(config), *(() if own else validation(config)), *training(config), *undersampling(config),
-            *fine_tuning(config)]
+            *fine_tuning(config), *sharpness(config)]
 
 
 def validation(config) -> list[str]:
@@ -52,6 +53,20 @@ def devices(config) -> list[str]:
          "leave it or --jit_compile out"),
         (config.jit_compile and config.strategy != "none", f"--jit_compile: does not go with --strategy="
          f"{config.strategy}; leave one of them out"),
+    )
+    return [line for wrong, line in checks if wrong]
+
+
+def sharpness(config) -> list[str]:
+    """Of sharpness-aware minimisation."""
+    parse_steps(config.sam_steps)
+    without = not config.sam_rho
+    checks = (
+        (without and config.sam_steps, f"--sam_steps={config.sam_steps}: changes --sam_rho, which is 0; add "
+         "--sam_rho=0.05"),
+        (without and config.sam_adaptive, "--sam_adaptive: is for sharpness-aware minimisation; add --sam_rho=0.5"),
+        (config.sam_rho and config.method == "paco", f"--sam_rho={config.sam_rho:g}: runs each batch twice, and "
+         "--method=paco would put its keys into the queue twice; leave it out"),
     )
     return [line for wrong, line in checks if wrong]
 

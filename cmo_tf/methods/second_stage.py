@@ -17,7 +17,7 @@ def plain_flags(config, loss, epochs, lr, schedule) -> dict:
         **_rest(config, LOSSES, loss), "loss": loss, "reweight": "none", "mix": "none", "sampler": "class_aware",
         "undersample_cap": 0, "undersample_redraw": False,
         "epochs": config.stage2_epochs or epochs, "lr": config.stage2_lr or lr, "schedule": schedule,
-        "warmup_epochs": 0,
+        "warmup_epochs": 0, "sam_rho": 0.0, "sam_steps": None, "sam_adaptive": False,
     }
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cmo_tf.callbacks import WEIGHTINGS
 from cmo_tf.losses import LOSSES
+from cmo_tf.optim.radius import parse_steps, rho_at
 from cmo_tf.optim.schedules import SCHEDULES, epoch_at
 from cmo_tf.sampling.samplers import FOLLOWING, share_of_run
 
@@ -76,6 +77,10 @@ class Timeline:
         return self.rate_factor * SCHEDULES[config.schedule](
             epoch, base_lr=config.lr, epochs=config.epochs, warmup_epochs=config.warmup_epochs,
             warmup_start=config.warmup_start, **options)
+
+    def rho(self, epoch: int) -> float:
+        """rho of sharpness-aware minimisation in an epoch."""
+        return rho_at(epoch, self.config.sam_rho, parse_steps(self.config.sam_steps))
 
     def course(self, epoch: int) -> tuple:
         """(learning rate, re-weighted, mixing, loss proper, share of the run where the sampler follows it) of an epoch:
