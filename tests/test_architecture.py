@@ -30,7 +30,7 @@ MAY_IMPORT = {
                    "pipeline", "sampling"},
     "methods": {"augment", "callbacks", "losses", "models", "pipeline", "sampling"},
     "config": {"augment", "callbacks", "datasets", "evaluation.prior", "losses", "methods", "mixing", "models",
-               "optim.schedules", "sampling"},
+               "optim.radius", "optim.schedules", "sampling"},
     "run": {"callbacks", "classifier", "config", "datasets", "distribution", "evaluation", "long_tail", "losses",
             "methods", "models", "monitoring", "optim", "pipeline", "report", "sampling"},
     "serving": {"augment", "classifier", "config", "datasets", "long_tail", "methods", "mixing", "models", "monitoring",

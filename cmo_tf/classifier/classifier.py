@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from cmo_tf.classifier import accumulate, sharpness
+from cmo_tf.classifier.batches import batch_of, unmixed
 from cmo_tf.classifier.fit_data import array_stream
 from cmo_tf.classifier.fused import fuse
 from cmo_tf.classifier.replicas import over_replicas, real_rows
@@ -60,7 +61,8 @@ class LongTailClassifier(keras.Model):
 
     def __init__(self, network: keras.Model, mixer: keras.layers.Layer | None = None,
                  preprocess: keras.layers.Layer | None = None, learning: Sequence[str] | None = None,
-                 shift_bn: bool = True, accumulation: int = 1, sam_rho: float = 0.0, sam_adaptive: bool = False, **kwargs):
+                 shift_bn: bool = True, accumulation: int = 1, sam_rho: float = 0.0, sam_adaptive: bool = False,
+                 **kwargs):
         super().__init__(**kwargs)
         self.accumulation = int(accumulation)
         self.learning, self.shift_bn = None if learning is None else tuple(learning), bool(shift_bn)
@@ -139,7 +141,7 @@ class LongTailClassifier(keras.Model):
 
     def train_step(self, data):
         """One step on a batch dict, (x, y) or (x, y, sample_weight)."""
-        batch, sample_weight = _batch(data)
+        batch, sample_weight = batch_of(data)
         mixed = self._mix(batch)
 
         def compute():
@@ -164,9 +166,9 @@ class LongTailClassifier(keras.Model):
 
     def test_step(self, data):
         """Loss and metrics on plain (x, y) or the P side of a batch dict, unmixed."""
-        batch, sample_weight = _batch(data)
+        batch, sample_weight = batch_of(data)
         outputs = self(batch["image"], training=False)
-        mixed, outputs, weights = real_rows({**batch, **_unmixed(batch)}, outputs, sample_weight)
+        mixed, outputs, weights = real_rows({**batch, **unmixed(batch)}, outputs, sample_weight)
         share = self._share(mixed, outputs, weights)
         return self._logs(batch, outputs, share, sample_weight)
 
@@ -181,7 +183,7 @@ class LongTailClassifier(keras.Model):
 
     def _mix(self, batch):
         if self.mixer is None:
-            return {**batch, **_unmixed(batch)}
+            return {**batch, **unmixed(batch)}
         kept = {k: batch[k] for k in ("real",) if k in batch}
         if self.mixer.needs_q and "image_q" not in batch:
             raise UserError(f"fit: the mixer {type(self.mixer).__name__} needs foregrounds; pass a "
@@ -264,19 +266,3 @@ def _num_classes(network):
     # Not output_shape, which forgets the names of a dict.
     shape = network.compute_output_shape(network.input_shape)
     return (shape["logits"] if isinstance(shape, dict) else shape)[-1]
-
-
-def _unmixed(batch):
-    return {"label_q": batch["label"], "lam": tf.ones(tf.shape(batch["label"])[:1])}
-
-
-def _batch(data):
-    """A batch dict and a sample weight from what fit passes: a dict, or (x, y[, sample_weight])."""
-    if isinstance(data, dict):
-        return data, None
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if isinstance(x, dict):
-        return x, sample_weight
-    if y is None:
-        raise UserError("fit: labels are missing; pass (x, y), or a stream of dicts with image and label")
-    return {"image": x, "label": tf.reshape(y, [-1])}, sample_weight

@@ -1,8 +1,8 @@
-"""Sharpness-aware minimisation (Foret et al., ICLR 2021) inside the training step, as Rangwani et al. (NeurIPS 2022) use
-it on long tails.
+"""Sharpness-aware minimisation (Foret et al., ICLR 2021) inside the training step, on long tails as by Rangwani et al.
+(NeurIPS 2022).
 
 The gradient is taken at `w + rho g / ||g||` and applied at w, so that a step goes where the whole neighbourhood of w is
-low; with re-weighted losses this leaves the saddle points that tail classes end in. Both passes see the same mixed batch.
+low; with re-weighted losses this leaves the saddle points that tail classes end in. Both passes see one mixed batch.
 The norm is that of all trained weights together, of gradients that are summed over replicas, without any decay.
 Statistics of BatchNorm move in both passes, as in val-iisc/Saddle-LongTail.
 """
@@ -21,8 +21,8 @@ def gradients(model, compute):
         model: a LongTailClassifier with `rho`, a scalar variable, and `sam_adaptive`.
         compute: function without arguments to (gradients, outputs, share) at the present weights.
 
-    Where the norm is not finite nothing is climbed and the gradients are not finite either: a loss scale then leaves the
-    step out, and a run with `--on_nan` notices.
+    Where the norm is not finite nothing is climbed and the gradients are not finite either: a loss scale then leaves
+    the step out, and a run with `--on_nan` notices.
     """
     first, _, _ = compute()
     scale = tf.cast(model.optimizer.scale_loss(tf.ones(())), tf.float32)

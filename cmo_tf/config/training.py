@@ -20,8 +20,8 @@ class TrainingFields:
     warmup_start: float = flag(0.0, "share of --lr that the warm-up climbs from", low=0, high=1)
     momentum: float = flag(0.9, "momentum of SGD", low=0, high=1 - 1e-9)
     nesterov: bool = flag(False, "Nesterov momentum")
-    sam_rho: float = flag(0.0, "climb this far before each gradient, sharpness-aware minimisation: 0.1 to 0.8 on CIFAR; 0: "
-                          "plain steps", low=0)
+    sam_rho: float = flag(0.0, "how far to climb before each gradient, 0.1 to 0.8 on CIFAR (sharpness-aware "
+                          "minimisation); 0: plain steps", low=0)
     sam_steps: str = flag(None, "EPOCH:RHO with commas, epochs from which --sam_rho is another", kind=str)
     sam_adaptive: bool = flag(False, "climb each weight by its size (ASAM)")
     l2: float = flag(2e-4, "weight decay, added to the gradient of every weight as PyTorch does", low=0)

@@ -1,4 +1,4 @@
-"""`--sam_rho`: the step of sharpness-aware minimisation, by golden vectors of val-iisc/Saddle-LongTail and by definition."""
+"""`--sam_rho`: steps of sharpness-aware minimisation, by vectors of val-iisc/Saddle-LongTail and by definition."""
 
 from pathlib import Path
 

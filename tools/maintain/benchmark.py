@@ -5,7 +5,8 @@
 
 `--what` names sub-benchmarks: stream (P, and pairs of P and Q), step (training, CMO, share of a matrix product),
 variants (the step without what makes it fast; with --nodeterministic also under XLA), mix (CMO from memory and from
-JPEG files), evaluation, startup, checkpoint, decode (large JPEGs) and split (of a large set). Images are random pixels
+JPEG files), evaluation, startup, checkpoint, decode (large JPEGs), split (of a large set) and family (a step
+of CMO's relatives over one of cross-entropy). Images are random pixels
 of CIFAR-10-LT's shape and class counts (ratio 100): the work is the same, and no data set is needed.
 Every round takes each side once, in turn, so that a noisy machine hits all alike; ratios are medians of the rounds'.
 """
@@ -25,7 +26,7 @@ from tools.maintain.benchmarks import rounds  # noqa: E402
 
 BENCHES = {"stream": "stream:make", "step": "step:make", "variants": "step:make_variants", "mix": "step:make_mix",
            "evaluation": "evaluation:make", "startup": "startup:make", "checkpoint": "checkpoint:make",
-           "decode": "others:make_decode", "split": "others:make_split"}
+           "decode": "others:make_decode", "split": "others:make_split", "family": "family:make"}
 AGAINST = {"step": "against:make_step", "stream": "against:make_stream"}
 
 
