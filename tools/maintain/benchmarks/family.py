@@ -3,8 +3,8 @@ random pixels of CIFAR-10-LT's shape and counts."""
 
 import time
 
-from tools.benchmarks import material
-from tools.benchmarks.rounds import Bench, Stretch
+from tools.maintain.benchmarks import material
+from tools.maintain.benchmarks.rounds import Bench, Stretch
 
 CE = "--method=ce"
 # Name -> flags, with the coins as published.
