@@ -1,4 +1,4 @@
-"""Set-up of the whole suite: quiet TensorFlow, two logical CPU devices, helpers on the path, shared fixtures."""
+"""Set-up of the whole suite: quiet TensorFlow, two logical CPU devices, shared fixtures."""
 
 import gc
 import os
@@ -15,7 +15,6 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 TESTS = Path(__file__).resolve().parent
-sys.path.insert(0, str(TESTS / "support"))
 
 
 def pytest_configure(config):
@@ -74,7 +73,7 @@ def golden():
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """(folder, how it ended) of the uninterrupted run of program.SHORT. Nothing may change it."""
-    from program import SHORT, program
+    from tests.support.program import SHORT, program
 
     run_dir = tmp_path_factory.mktemp("runs") / "whole"
     return run_dir, program(*SHORT, f"--run_dir={run_dir}")

@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from big_sets import encode, photographs
 from PIL import Image
 
 from cmo_tf.augment import AUGMENTATIONS, create, encoded
 from cmo_tf.augment.compose import can_read, read, run
 from cmo_tf.augment.resized_crop import ResizedCrop
 from cmo_tf.core.errors import UserError
+from tests.support.big_sets import encode, photographs
 
 SIZES = ((120, 90), (64, 200), (31, 33), (150, 150), (224, 97))
 SEED, BILINEAR = tf.constant([7, 0], tf.int64), Image.Resampling.BILINEAR

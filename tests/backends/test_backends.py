@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import other_backends
 import pytest
 
 from cmo_tf.mixing import MIXERS
+from tests.support import other_backends
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 

@@ -4,8 +4,9 @@ import csv
 import json
 
 import numpy as np
-import other_backends as backends
 import pytest
+
+from tests.support import other_backends as backends
 
 EXAMPLE = "examples/cifar10lt_any_backend.py"
 EVERY = ("tensorflow", *backends.OTHERS)

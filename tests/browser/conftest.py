@@ -1,1 +1,1 @@
-from run_fixtures import determinism_of_runs  # noqa: F401
+from tests.support.run_fixtures import determinism_of_runs  # noqa: F401

@@ -3,10 +3,11 @@ print."""
 
 import shutil
 
-import browser
 import pytest
-from photo_folder import make
-from program import ROOT, SHORT, program
+
+from tests.support import browser
+from tests.support.photo_folder import make
+from tests.support.program import ROOT, SHORT, program
 
 pytestmark = pytest.mark.slow
 

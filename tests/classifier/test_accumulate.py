@@ -7,8 +7,6 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from program import ROOT
-from small_models import COUNTS, WEIGHTS, assert_close, small_classifier, small_network, small_stream, trained
 
 from cmo_tf.callbacks import DRW
 from cmo_tf.classifier import build
@@ -18,6 +16,16 @@ from cmo_tf.distribution import strategies
 from cmo_tf.losses import LDAM, LOSSES, BalancedSoftmax, CrossEntropy
 from cmo_tf.models import create
 from cmo_tf.models.causal import with_causal_head
+from tests.support.program import ROOT
+from tests.support.small_models import (
+    COUNTS,
+    WEIGHTS,
+    assert_close,
+    small_classifier,
+    small_network,
+    small_stream,
+    trained,
+)
 
 KINDS = {"weighted ce": lambda: CrossEntropy(WEIGHTS), "ldam": lambda: LDAM(COUNTS, scale=5.0),
          "bs": lambda: BalancedSoftmax(COUNTS, WEIGHTS)}
@@ -90,7 +98,7 @@ def peak_memory(rows, parts):
     """MB of a process that takes a step on a ResNet-20."""
     program = f"""
 import numpy as np, tensorflow as tf
-from small_models import small_classifier
+from tests.support.small_models import small_classifier
 from cmo_tf.losses import CrossEntropy
 from cmo_tf.models import create
 from cmo_tf.monitoring.memory import peak_rss
@@ -102,8 +110,7 @@ model = small_classifier(CrossEntropy(num_classes=5), create("resnet20", 5, (32,
 model.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
 print(peak_rss() // 2**20)
 """
-    path = os.pathsep.join(str(ROOT / part) for part in ("", "tests/support"))
-    ended = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, text=True,
+    ended = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
                            capture_output=True, check=True)
     return int(ended.stdout.split()[-1])
 

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from streams import small_set
 
 from cmo_tf import CMO, LongTailClassifier
 from cmo_tf.classifier import build
@@ -16,6 +15,7 @@ from cmo_tf.models import create
 from cmo_tf.models.heads import NormedLinear
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import train_stream
+from tests.support.streams import small_set
 
 COUNTS = [16, 10, 6, 4, 1]
 IMAGES, LABELS = small_set(COUNTS, 6, 6)

@@ -4,8 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from determinism import any_operations  # noqa: F401
-from small_models import COUNTS, WEIGHTS, small_classifier, small_network, small_stream, trained
 
 from cmo_tf import CMO, LongTailClassifier
 from cmo_tf.classifier import build
@@ -17,6 +15,8 @@ from cmo_tf.losses import LDAM, BalancedSoftmax, CrossEntropy
 from cmo_tf.mixing import MIXERS
 from cmo_tf.optim import SGD
 from cmo_tf.run import state
+from tests.support.determinism import any_operations  # noqa: F401
+from tests.support.small_models import COUNTS, WEIGHTS, small_classifier, small_network, small_stream, trained
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from determinism import any_operations  # noqa: F401
 
 from cmo_tf import CMO, LongTailClassifier
 from cmo_tf.losses import LDAM, BalancedSoftmax, CrossEntropy
 from cmo_tf.models.resnet_cifar import resnet_cifar
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import train_stream
+from tests.support.determinism import any_operations  # noqa: F401
 
 COUNTS = [9, 4, 3]
 LOSSES = {"ce": lambda: CrossEntropy(num_classes=3), "bs": lambda: BalancedSoftmax(COUNTS),

@@ -1,11 +1,12 @@
 import pytest
-from run_fixtures import at_root, determinism_of_runs, networks  # noqa: F401
+
+from tests.support.run_fixtures import at_root, determinism_of_runs, networks  # noqa: F401
 
 
 @pytest.fixture(scope="package")
 def tiny(tmp_path_factory):
     """A TFDS directory with small copies of cifar10 and cifar100, 100 training images a class of the latter."""
-    from tiny_tfds import TINY, make_tfds_set
+    from tests.support.tiny_tfds import TINY, make_tfds_set
 
     data_dir = tmp_path_factory.mktemp("tiny")
     for name in ("cifar10", "cifar100"):
@@ -16,7 +17,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope="package")
 def tiny_flags(tiny, tmp_path_factory):
     """Function data set -> flags that bring any recipe on it down to a small network on a small copy of the set."""
-    import big_sets
+    from tests.support import big_sets
 
     trees = tmp_path_factory.mktemp("trees")
     counts = big_sets.long_tail(6, 12)

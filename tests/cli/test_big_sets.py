@@ -1,13 +1,13 @@
 """ImageNet-LT and iNaturalist 2018 through the program: every form they come in, resuming, and what can be wrong."""
 
-import big_sets
 import numpy as np
 import pytest
-from method_runs import add_small_networks
-from program import assert_same_end, program
-from worker_runs import Workers
 
 from cmo_tf.report.results import read_results
+from tests.support import big_sets
+from tests.support.method_runs import add_small_networks
+from tests.support.program import assert_same_end, program
+from tests.support.worker_runs import Workers
 
 TINY = ("--image_size=32 --model=resnet8 --batch_size=8 --mix=cmo --mix_skip_first=0 --mix_skip_last=0 --epochs=3 "
         "--warmup_epochs=1 --many_above=8 --few_below=4 --nodownload").split()

@@ -8,13 +8,13 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from program import program, tree
 
 from cmo_tf.datasets import digits
 from cmo_tf.evaluation import calibration, temperature
 from cmo_tf.report.results import read_predictions, read_results, write_results
 from cmo_tf.run import data as run_data
 from cmo_tf.run.folder import read_config
+from tests.support.program import program, tree
 
 # LDAM: a loss whose logits have a scale of 30, which the temperature comes on top of.
 FLAGS = ("--flagfile=flags/digits_recipe.cfg --method=ldam_drw --epochs=6 --eval_every=6 --warmup_epochs=1 "

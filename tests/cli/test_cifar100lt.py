@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from program import ROOT, program
 
 from cmo_tf.report.results import read_results
+from tests.support.program import ROOT, program
 
 FLAGFILE = "--flagfile=flags/cifar100lt.cfg"
 

@@ -9,13 +9,13 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from program import ROOT, program, tree
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import digits
 from cmo_tf.report.results import read_predictions
 from cmo_tf.serving import check, formats, litert
 from cmo_tf.serving.quiet import converting
+from tests.support.program import ROOT, program, tree
 
 CLASSES = {"class_names": [str(k) for k in range(10)]}
 ONE_EPOCH = ("--dataset=digits --imbalance_ratio=20 --max_per_class=20 --model=resnet20 --batch_size=16 --lr=0.02 "

@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from program import ROOT
-from row_steps import combination, two_steps
 
 from cmo_tf import config
 from cmo_tf.report import studies
+from tests.support.program import ROOT
+from tests.support.row_steps import combination, two_steps
 
 FILES = sorted((ROOT / "flags").glob("*.cfg"))
 ROWS = [f for f in FILES if "_" in f.stem and not f.stem.endswith("_recipe")]

@@ -7,16 +7,16 @@ import shutil
 import time
 from unittest import mock
 
-import imagenet_weights
 import numpy as np
 import pytest
-from photo_folder import make
 from PIL import Image
-from program import program
 
 from cmo_tf.config import parse
 from cmo_tf.inspection import duplicates, pretrained, suggest, survey, timing
 from cmo_tf.run.folder import default_run_dir
+from tests.support import imagenet_weights
+from tests.support.photo_folder import make
+from tests.support.program import program
 
 
 @pytest.fixture(scope="module", autouse=True)

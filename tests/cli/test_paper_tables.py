@@ -4,12 +4,12 @@ import re
 
 import numpy as np
 import pytest
-from program import ROOT, program
-from row_steps import combination, two_steps
 
 from cmo_tf import config
 from cmo_tf.config import flagfile
 from cmo_tf.run.folder import default_run_dir
+from tests.support.program import ROOT, program
+from tests.support.row_steps import combination, two_steps
 
 FILES = sorted((ROOT / "flags/paper").glob("*.cfg"))
 ROWS = {f"{path.stem}.cfg:{row.name}": row for path in FILES for row in flagfile.table(str(path))}

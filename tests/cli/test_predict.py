@@ -9,11 +9,11 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from program import program, tree
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import digits
 from cmo_tf.serving import pictures, table
+from tests.support.program import program, tree
 
 SHOWN = 60
 

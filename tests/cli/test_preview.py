@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 from PIL import Image
-from program import SHORT, program, tree
-from tiny_tfds import crops
 
 from cmo_tf import config as configuration
 from cmo_tf.mixing import MIXERS
 from cmo_tf.monitoring import tiles
 from cmo_tf.run import data as run_data
 from cmo_tf.serving import preview
+from tests.support.program import SHORT, program, tree
+from tests.support.tiny_tfds import crops
 
 ALL = {f"{name}.png" for name in preview.NAMES}
 

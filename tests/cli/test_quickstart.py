@@ -4,9 +4,9 @@ import random
 import signal
 
 import pytest
-from program import assert_same_end, kill_at, newest, program, start
 
 from cmo_tf.report.results import read_results
+from tests.support.program import assert_same_end, kill_at, newest, program, start
 
 FLAGFILE = "--flagfile=flags/quickstart.cfg"
 STEPS = 240

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from program import ROOT, program
-from run_fixtures import without_plots
-from tiny_tfds import crops, load_tool
 
 from cmo_tf import config
+from tests.support.program import ROOT, program
+from tests.support.run_fixtures import without_plots
+from tests.support.tiny_tfds import crops, load_tool
 
 DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
 PAGES = ["README.md", "BUILD.md", *DOCS]
@@ -44,9 +44,10 @@ def commands() -> list[str]:
 def place(tmp_path_factory, tiny):
     """A working directory with the project's folders, small data sets in data/, a small ImageNet-LT in imagenet/ and
     pictures in my_pictures/."""
-    import big_sets
     from PIL import Image
-    from tiny_tfds import make_tfds_set
+
+    from tests.support import big_sets
+    from tests.support.tiny_tfds import make_tfds_set
     place = tmp_path_factory.mktemp("readme")
     for name in ("flags", "tools", "docs"):
         (place / name).symlink_to(ROOT / name)

@@ -5,9 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
-from program import SHORT, assert_same_end, damage, history, newest, program, tree
 
 from cmo_tf.report.results import read_results
+from tests.support.program import SHORT, assert_same_end, damage, history, newest, program, tree
 
 FILES = {"results.json", "flags.cfg", "metrics.csv", "log.txt", "predictions.npz", "panel.png", "report.html",
          "report.md", "model.keras"}

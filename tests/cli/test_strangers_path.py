@@ -8,10 +8,10 @@ import sys
 import time
 
 import pytest
-from photo_folder import NAMES, make
-from program import ROOT
 
 from cmo_tf.config import MODES
+from tests.support.photo_folder import NAMES, make
+from tests.support.program import ROOT
 
 
 def command(line, folder) -> str:

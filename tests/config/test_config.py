@@ -9,13 +9,13 @@ import typing
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from program import ROOT
 
 from cmo_tf import config
 from cmo_tf.config import Config
 from cmo_tf.core.errors import UserError
 from cmo_tf.methods import METHODS
 from cmo_tf.mixing import DEFAULTS as MIXER_DEFAULTS
+from tests.support.program import ROOT
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 TEXT = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=20)

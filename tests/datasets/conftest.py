@@ -1,14 +1,10 @@
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 @pytest.fixture(scope="session")
 def tiny_dir(tmp_path_factory):
     """A TFDS directory with small copies of cifar10, cifar100 and fashion_mnist."""
-    from tiny_tfds import TINY, make_tfds_set
+    from tests.support.tiny_tfds import TINY, make_tfds_set
 
     data_dir = tmp_path_factory.mktemp("tiny_tfds")
     for name, per_class in TINY.items():

@@ -6,7 +6,12 @@ import time
 
 import numpy as np
 import pytest
-from big_sets import (
+
+from cmo_tf import datasets
+from cmo_tf.core.errors import UserError
+from cmo_tf.datasets.lists import read_list
+from cmo_tf.datasets.record_store import INDEX_FILE, RecordStore
+from tests.support.big_sets import (
     IMAGENET,
     INATURALIST,
     long_tail,
@@ -15,11 +20,6 @@ from big_sets import (
     make_records,
     synset,
 )
-
-from cmo_tf import datasets
-from cmo_tf.core.errors import UserError
-from cmo_tf.datasets.lists import read_list
-from cmo_tf.datasets.record_store import INDEX_FILE, RecordStore
 
 COUNTS = long_tail(5, 8)
 

@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from tiny_tfds import TINY
 
 from cmo_tf import datasets
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.source import Source, Split, held_out, pixel_statistics, stored_size
+from tests.support.tiny_tfds import TINY
 
 COUNTS = {name: (per_class[0], per_class[1], 100 if name == "cifar100" else 10) for name, per_class in TINY.items()}
 

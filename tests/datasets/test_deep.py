@@ -8,7 +8,6 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from program import program
 
 from cmo_tf import datasets
 from cmo_tf.config import parse
@@ -17,6 +16,7 @@ from cmo_tf.datasets import deep
 from cmo_tf.datasets.decode import read_image
 from cmo_tf.run import data as run_data
 from cmo_tf.run import split_file
+from tests.support.program import program
 
 
 def chunk(name, content):

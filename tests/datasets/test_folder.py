@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_tfds import photographs
 
 from cmo_tf import datasets
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import folder
 from cmo_tf.datasets.decode import decode_image_file, read_image
+from tests.support.tiny_tfds import photographs
 
 COUNTS = {"cat": 6, "Dog": 3, "éléphant d'Asie": 1}
 

@@ -7,13 +7,13 @@ import unicodedata
 import numpy as np
 import pytest
 from PIL import Image
-from program import program
 
 from cmo_tf import datasets
 from cmo_tf.config import parse
 from cmo_tf.core.errors import UserError
 from cmo_tf.inspection import findings
 from cmo_tf.run import data as run_data
+from tests.support.program import program
 
 CLASSES = ("crane", "heron", "stork")
 

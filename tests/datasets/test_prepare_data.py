@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archives import tar
 from PIL import Image
-from tiny_tfds import load_tool, tiny_arrays
 
 from cmo_tf import datasets
 from cmo_tf.core.errors import UserError
+from tests.support.archives import tar
+from tests.support.tiny_tfds import load_tool, tiny_arrays
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "prepare_data.py"
 

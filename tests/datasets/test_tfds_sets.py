@@ -5,11 +5,11 @@ import socket
 
 import numpy as np
 import pytest
-from tiny_tfds import TINY, tiny_arrays
 
 from cmo_tf import datasets
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.tfds_sets import original_order
+from tests.support.tiny_tfds import TINY, tiny_arrays
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "tfds:cifar10"])
@@ -70,7 +70,8 @@ def test_any_set_is_resized_on_request(size, stored, augment, tiny_dir):
 def odd_dir(tmp_path_factory):
     """A builder with pictures of varied size and no test split, another without labels, a third without train."""
     import tensorflow_datasets as tfds
-    from tiny_tfds import photographs
+
+    from tests.support.tiny_tfds import photographs
 
     photo = photographs()[0]
     data_dir = tmp_path_factory.mktemp("odd")

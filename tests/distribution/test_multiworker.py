@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 import pytest
-from program import assert_same_end, newest, program, tree
-from worker_runs import TINY, Workers, message
 
 from cmo_tf.report.results import read_results
+from tests.support.program import assert_same_end, newest, program, tree
+from tests.support.worker_runs import TINY, Workers, message
 
 pytestmark = pytest.mark.slow
 

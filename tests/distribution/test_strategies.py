@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_models import COUNTS, assert_close, small_classifier, small_network, small_stream, trained
 
 from cmo_tf.config import Config
 from cmo_tf.core.errors import UserError
 from cmo_tf.distribution import strategies
 from cmo_tf.losses import LADE, CrossEntropy
 from cmo_tf.run import stages
+from tests.support.small_models import COUNTS, assert_close, small_classifier, small_network, small_stream, trained
 
 MIRRORED = Config(strategy="mirrored", batch_size=16)
 

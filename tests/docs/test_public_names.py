@@ -6,7 +6,8 @@ import inspect
 import re
 
 import pytest
-from program import ROOT
+
+from tests.support.program import ROOT
 
 # Public name -> the module it is written in: those that the README, docs/api.md and users' scripts rely on.
 NAMES = {

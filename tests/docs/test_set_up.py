@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from program import ROOT
 
 import cmo_tf
+from tests.support.program import ROOT
 
 
 def instructions() -> list[tuple[str, str]]:

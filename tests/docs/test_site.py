@@ -6,9 +6,10 @@ import shutil
 import subprocess
 import sys
 
-import browser
 import pytest
-from program import ROOT, SHORT, program
+
+from tests.support import browser
+from tests.support.program import ROOT, SHORT, program
 
 NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
 # What a page may load: links that a reader follows are free.

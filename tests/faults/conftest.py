@@ -1,12 +1,13 @@
 import pytest
-from run_fixtures import at_root, determinism_of_runs, networks, no_plots, small_networks, without_plots  # noqa: F401
+
+from tests.support.run_fixtures import at_root, determinism_of_runs, networks, no_plots, small_networks, without_plots  # noqa: F401
 
 
 @pytest.fixture(scope="package")
 def whole(tmp_path_factory):
     """Folder of the uninterrupted run of fault_runs.SMALL. Nothing may change it."""
-    from fault_runs import small
-    from method_runs import add_small_networks
+    from tests.support.fault_runs import small
+    from tests.support.method_runs import add_small_networks
     run_dir = tmp_path_factory.mktemp("small") / "whole"
     with pytest.MonkeyPatch.context() as patch, without_plots():
         add_small_networks(patch)

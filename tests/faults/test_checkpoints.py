@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fault_runs import assert_undisturbed, small
-from program import damage, newest, tree
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.report.results import read_results
 from cmo_tf.run import early_stop
 from cmo_tf.run.checkpoint import CheckpointStore
+from tests.support.fault_runs import assert_undisturbed, small
+from tests.support.program import damage, newest, tree
 
 FILES = ("arrays.npz", "meta.json", "SHA256SUMS")
 

@@ -13,8 +13,6 @@ import sys
 
 import numpy as np
 import pytest
-from fault_runs import assert_undisturbed, file_limit, small
-from program import ROOT, SHORT, tree
 
 from cmo_tf.core import disk
 from cmo_tf.core.errors import UserError
@@ -24,6 +22,8 @@ from cmo_tf.monitoring.progress import Progress
 from cmo_tf.report import results
 from cmo_tf.run import checkpoint, classes, run
 from cmo_tf.run.checkpoint import CheckpointStore
+from tests.support.fault_runs import assert_undisturbed, file_limit, small
+from tests.support.program import ROOT, SHORT, tree
 
 TOLD = re.compile(r"(.+): no room for it \((?:File too large|No space left on device)\): at least ([\d,]+) bytes are "
                   r"needed, [\d,]+ are free there\. Make room and give the same command again; .*")

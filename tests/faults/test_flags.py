@@ -4,12 +4,12 @@ tests/config has each of them by itself; here they come through the program.
 """
 
 import pytest
-from method_runs import TINY
-from program import program
 
 from cmo_tf.config import flagfile
 from cmo_tf.run import run as training_run
 from cmo_tf.run import summary
+from tests.support.method_runs import TINY
+from tests.support.program import program
 
 BAD = {
     "unknown": (["--qwertz=1"], "--qwertz: no such flag."),

@@ -10,10 +10,10 @@ import time
 import warnings
 
 import pytest
-from fuzz_targets import TARGETS
-from mutations import mutated
 
 from cmo_tf.core.errors import UserError
+from tests.support.fuzz_targets import TARGETS
+from tests.support.mutations import mutated
 
 SECONDS = float(os.environ.get("CMO_TF_FUZZ_SECONDS", 60))
 

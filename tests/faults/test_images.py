@@ -9,9 +9,7 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from photo_folder import originals
 from PIL import Image, ImageChops, ImageFile
-from program import program
 
 from cmo_tf import datasets
 from cmo_tf.augment import encoded as encoded_pictures
@@ -21,6 +19,8 @@ from cmo_tf.datasets import folder
 from cmo_tf.datasets.bad_images import kind
 from cmo_tf.datasets.decode import read_image
 from cmo_tf.run import data
+from tests.support.photo_folder import originals
+from tests.support.program import program
 
 
 def photo(width=96, height=72):

@@ -9,14 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-import killed_run
 import pytest
-from fault_runs import assert_undisturbed, small
-from killed_run import MOMENTS, kill_in
-from program import ROOT, SHORT, newest, program, start
 
 from cmo_tf.report.results import read_results
 from cmo_tf.run import checkpoint, folder
+from tests.support import killed_run
+from tests.support.fault_runs import assert_undisturbed, small
+from tests.support.killed_run import MOMENTS, kill_in
+from tests.support.program import ROOT, SHORT, newest, program, start
 
 
 class Killed(BaseException):

@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from program import program
 
 from cmo_tf import LongTailClassifier, long_tail, losses, models, sampling
 from cmo_tf.callbacks import DRW
@@ -21,6 +20,7 @@ from cmo_tf.datasets.source import Source, Split
 from cmo_tf.losses import LOSSES
 from cmo_tf.methods import METHODS
 from cmo_tf.pipeline import train_stream
+from tests.support.program import program
 
 # Training images of each class: one without any, two classes, single images, no tail at all.
 COUNTS = {"empty": [20, 5, 0, 3], "two": [9, 4], "single": [12, 1, 1], "equal": [6, 6, 6]}

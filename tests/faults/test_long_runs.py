@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from fault_runs import SMALL, points
-from program import program
 
 from cmo_tf.monitoring.progress import Progress
+from tests.support.fault_runs import SMALL, points
+from tests.support.program import program
 
 MEGABYTE = 2**20
 

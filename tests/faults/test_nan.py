@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from method_runs import TINY
-from program import assert_same_end, history, kill_at, newest, program, stop_at
 
 from cmo_tf import config as configuration
 from cmo_tf.classifier import build
@@ -20,6 +18,8 @@ from cmo_tf.report.results import read_results
 from cmo_tf.run import data as run_data
 from cmo_tf.run import rollback, stages
 from cmo_tf.run.checkpoint import CheckpointStore
+from tests.support.method_runs import TINY
+from tests.support.program import assert_same_end, history, kill_at, newest, program, stop_at
 
 pytestmark = pytest.mark.usefixtures("no_plots", "networks")
 RUINED = [*TINY, "--loss=ib", "--ib_start=1", "--ib_alpha=1e30", "--mix=cmo", "--mix_skip_first=0", "--mix_skip_last=0",
@@ -209,7 +209,7 @@ def test_on_several_devices_and_in_halves(more, tmp_path):
 
 @pytest.mark.faults
 def test_several_workers_go_back_together(tmp_path):
-    from worker_runs import Workers
+    from tests.support.worker_runs import Workers
     flags = [*RUINED, "--model=resnet20", *RESCUE]
     for ended in Workers(2, tmp_path / "run", *flags).end():  # at the end they compare their weights
         assert ended.code == 0, ended.err

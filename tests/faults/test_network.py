@@ -10,12 +10,12 @@ import sys
 import threading
 
 import pytest
-from program import ROOT, program
-from tiny_tfds import TINY, load_tool, make_tfds_set
 
 from cmo_tf import datasets
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import tfds_store
+from tests.support.program import ROOT, program
+from tests.support.tiny_tfds import TINY, load_tool, make_tfds_set
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

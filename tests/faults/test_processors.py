@@ -6,8 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-from one_step import one_step
-from program import ROOT
+
+from tests.support.one_step import one_step
+from tests.support.program import ROOT
 
 ENVIRONMENTS = {
     "one thread without oneDNN": {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_NUM_INTRAOP_THREADS": "1"},

@@ -7,8 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-from method_runs import TINY
-from program import SHORT, assert_same_end, assert_same_weights, history, newest, program, tree
 
 from cmo_tf.config import parse
 from cmo_tf.core.errors import UserError
@@ -17,6 +15,8 @@ from cmo_tf.report.results import read_results
 from cmo_tf.run import data as run_data
 from cmo_tf.run import folder
 from cmo_tf.run.timeline import Timeline
+from tests.support.method_runs import TINY
+from tests.support.program import SHORT, assert_same_end, assert_same_weights, history, newest, program, tree
 
 pytestmark = pytest.mark.usefixtures("no_plots", "networks")
 FLAGS = [*TINY, "--mix=cmo", "--mix_skip_first=1", "--mix_skip_last=1", "--eval_every=4"]  # 5 steps an epoch
@@ -204,7 +204,7 @@ def test_on_another_number_of_devices(tmp_path):
 
 @pytest.mark.faults
 def test_other_images_are_refused(tmp_path):
-    from photo_folder import make
+    from tests.support.photo_folder import make
     make(tmp_path / "photos", largest=6, ratio=3)
     flags = [*TINY, f"--dataset=folder:{tmp_path / 'photos'}", "--imbalance_ratio=1", "--image_size=16",
              "--batch_size=4"]

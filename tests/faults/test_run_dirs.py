@@ -5,10 +5,10 @@ import os
 import stat
 
 import pytest
-from method_runs import TINY
-from program import program
 
 from cmo_tf.report.results import read_results
+from tests.support.method_runs import TINY
+from tests.support.program import program
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 TWO_STEPS = [*TINY, "--max_steps=2"]

@@ -8,9 +8,9 @@ import threading
 import time
 
 import pytest
-from program import ROOT, SHORT, assert_same_end, newest, program, start
 
 from cmo_tf.distribution import data_service_watch
+from tests.support.program import ROOT, SHORT, assert_same_end, newest, program, start
 
 
 @contextlib.contextmanager

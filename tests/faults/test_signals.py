@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from fault_runs import assert_undisturbed, small
-from method_runs import TINY
-from program import ROOT, SHORT, assert_same_end, newest, program, start, tree
 
 from cmo_tf.classifier.evaluator import Evaluator
 from cmo_tf.report.results import read_results
 from cmo_tf.run.recorder import Recorder
+from tests.support.fault_runs import assert_undisturbed, small
+from tests.support.method_runs import TINY
+from tests.support.program import ROOT, SHORT, assert_same_end, newest, program, start, tree
 
 INTERRUPTED = "cmo_tf: interrupted; the same command starts or resumes it\n"
 SIGNALS = ((signal.SIGTERM, 143), (signal.SIGINT, 130))

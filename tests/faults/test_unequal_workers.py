@@ -1,7 +1,8 @@
 """Workers that were started with unequal flags. How the difference is found: tests/distribution/test_workers.py."""
 
 import pytest
-from worker_runs import TINY, Workers, message
+
+from tests.support.worker_runs import TINY, Workers, message
 
 pytestmark = pytest.mark.faults
 

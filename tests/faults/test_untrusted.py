@@ -10,9 +10,6 @@ import tarfile
 from collections import defaultdict
 
 import pytest
-from photo_folder import make
-from program import ROOT, program
-from tiny_tfds import load_tool
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets.category_json import read_json
@@ -21,6 +18,9 @@ from cmo_tf.evaluation.prior import logit_offset
 from cmo_tf.inspection import timing
 from cmo_tf.report import report_md
 from cmo_tf.serving import table
+from tests.support.photo_folder import make
+from tests.support.program import ROOT, program
+from tests.support.tiny_tfds import load_tool
 
 SOURCES = [path for folder in ("cmo_tf", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
 

@@ -11,12 +11,12 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from program import program
 
 from cmo_tf import models
 from cmo_tf.core.errors import UserError
 from cmo_tf.core.serialization import CLASSES
 from cmo_tf.models.weights import saved_file, weight_files
+from tests.support.program import program
 
 RAN = "ran.txt"
 

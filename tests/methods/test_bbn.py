@@ -4,8 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from method_runs import check_end_to_end, check_exact_resume, check_state_is_all_in_variables, check_two_steps, settings
-from program import ROOT
 
 from cmo_tf import config as configuration
 from cmo_tf import models
@@ -17,6 +15,14 @@ from cmo_tf.methods.bbn import Bilateral, BranchTraining, branch_share
 from cmo_tf.mixing.cmo import CMO
 from cmo_tf.models.bbn import TwoBranches, two_branch_resnet
 from cmo_tf.run.timeline import Timeline
+from tests.support.method_runs import (
+    check_end_to_end,
+    check_exact_resume,
+    check_state_is_all_in_variables,
+    check_two_steps,
+    settings,
+)
+from tests.support.program import ROOT
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 BBN = type("BBN", (BranchTraining, LongTailClassifier), {})

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from method_runs import check_end_to_end, check_exact_resume, check_state_is_all_in_variables, check_two_steps, settings
 
 from cmo_tf import models
 from cmo_tf.classifier import build
@@ -12,6 +11,13 @@ from cmo_tf.core.errors import UserError
 from cmo_tf.methods.causal_norm import CausalNormTraining
 from cmo_tf.models.causal import CausalNorm, causal_head, with_causal_head
 from cmo_tf.run.timeline import Timeline
+from tests.support.method_runs import (
+    check_end_to_end,
+    check_exact_resume,
+    check_state_is_all_in_variables,
+    check_two_steps,
+    settings,
+)
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 MIXED = "--mix=cmo", "--mix_skip_first=0", "--mix_skip_last=0"

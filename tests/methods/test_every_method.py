@@ -9,12 +9,12 @@ import shlex
 import keras
 import numpy as np
 import pytest
-from program import ROOT, program
 
 from cmo_tf import config as configuration
 from cmo_tf.methods import METHODS
 from cmo_tf.report.results import read_results
 from cmo_tf.run import data, stages
+from tests.support.program import ROOT, program
 from tools import sweep
 
 QUEUE = ROOT / "docs/results/methods/queue.txt"

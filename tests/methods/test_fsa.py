@@ -7,15 +7,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from method_runs import (
-    TINY,
-    check_end_to_end,
-    check_exact_resume,
-    check_second_stage_resumes,
-    check_two_steps,
-    settings,
-)
-from program import program
 
 from cmo_tf import config as configuration
 from cmo_tf import models
@@ -27,6 +18,15 @@ from cmo_tf.methods.fsa import Fusion, FusionTraining, stages
 from cmo_tf.methods.fsa_batches import confusing_classes, fusion_stream, mean_scores
 from cmo_tf.models import fsa
 from cmo_tf.models.resnet_cifar import resnet_cifar
+from tests.support.method_runs import (
+    TINY,
+    check_end_to_end,
+    check_exact_resume,
+    check_second_stage_resumes,
+    check_two_steps,
+    settings,
+)
+from tests.support.program import program
 
 pytestmark = pytest.mark.usefixtures("small_networks", "no_plots")
 FSA = type("FSA", (FusionTraining, LongTailClassifier), {})

@@ -6,8 +6,6 @@ from unittest import mock
 import keras
 import numpy as np
 import pytest
-from method_runs import settings
-from program import program
 
 from cmo_tf import models
 from cmo_tf.classifier import build
@@ -22,6 +20,8 @@ from cmo_tf.models.ride_resnet import ride_resnet
 from cmo_tf.models.router import with_router
 from cmo_tf.report.results import read_results
 from cmo_tf.run import stages
+from tests.support.method_runs import settings
+from tests.support.program import program
 
 # 17 layers, 8 to 64 planes.
 LAYOUT = RESNET50._replace(blocks=(1, 1, 1, 2), planes=8)

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from method_runs import check_end_to_end, check_exact_resume, check_state_is_all_in_variables, check_two_steps, settings
 
 from cmo_tf import config as configuration
 from cmo_tf import models
@@ -17,6 +16,13 @@ from cmo_tf.models.paco import random_queue, with_plain_head
 from cmo_tf.models.resnet_cifar import resnet_cifar
 from cmo_tf.optim import SGD
 from cmo_tf.run.timeline import Timeline
+from tests.support.method_runs import (
+    check_end_to_end,
+    check_exact_resume,
+    check_state_is_all_in_variables,
+    check_two_steps,
+    settings,
+)
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 COUNTS = [50, 31, 20, 12, 7, 4, 2]

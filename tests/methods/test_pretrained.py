@@ -5,8 +5,6 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from method_runs import TINY
-from program import assert_same_end, program
 
 from cmo_tf.classifier import build
 from cmo_tf.config import parse
@@ -17,6 +15,8 @@ from cmo_tf.models import create, saved_file
 from cmo_tf.report.results import read_results
 from cmo_tf.run import data as run_data
 from cmo_tf.run import features
+from tests.support.method_runs import TINY
+from tests.support.program import assert_same_end, program
 
 pytestmark = pytest.mark.usefixtures("networks", "no_plots")
 DATA = [flag for flag in TINY if flag.split("=")[0] not in ("--lr", "--warmup_epochs", "--epochs")]
@@ -24,7 +24,7 @@ DATA = [flag for flag in TINY if flag.split("=")[0] not in ("--lr", "--warmup_ep
 
 @pytest.fixture(scope="module")
 def networks():
-    from method_runs import add_small_networks
+    from tests.support.method_runs import add_small_networks
     with pytest.MonkeyPatch.context() as patch:
         add_small_networks(patch)
         yield

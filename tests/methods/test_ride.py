@@ -6,9 +6,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from method_runs import TINY, check_end_to_end, check_state_is_all_in_variables, check_two_steps, settings
-from program import assert_same_end, program
-from streams import small_set
 
 from cmo_tf import models
 from cmo_tf.augment import AUGMENTATIONS
@@ -29,6 +26,9 @@ from cmo_tf.report.results import read_history, read_results
 from cmo_tf.run import init_from
 from cmo_tf.run.timeline import Timeline
 from cmo_tf.sampling.samplers import balanced_buckets
+from tests.support.method_runs import TINY, check_end_to_end, check_state_is_all_in_variables, check_two_steps, settings
+from tests.support.program import assert_same_end, program
+from tests.support.streams import small_set
 
 MIXED = "--mix_skip_first=0", "--mix_skip_last=0"
 # Five steps of four experts, then three of the router.

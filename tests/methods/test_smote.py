@@ -9,15 +9,6 @@ import keras
 import numpy as np
 import pytest
 from imblearn.over_sampling import SMOTE, BorderlineSMOTE
-from method_runs import (
-    TINY,
-    check_end_to_end,
-    check_exact_resume,
-    check_second_stage_resumes,
-    check_two_steps,
-    settings,
-)
-from program import program
 
 from cmo_tf import config as configuration
 from cmo_tf import models
@@ -30,6 +21,15 @@ from cmo_tf.methods.smote import OnPixels
 from cmo_tf.methods.stage import stages_of
 from cmo_tf.report.results import read_results
 from cmo_tf.run import stages
+from tests.support.method_runs import (
+    TINY,
+    check_end_to_end,
+    check_exact_resume,
+    check_second_stage_resumes,
+    check_two_steps,
+    settings,
+)
+from tests.support.program import program
 
 pytestmark = pytest.mark.usefixtures("small_networks", "no_plots")
 GOLDEN = np.load(Path(__file__).parents[1] / "golden/safe_level_smote.npz", allow_pickle=False)

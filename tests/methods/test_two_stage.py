@@ -7,7 +7,6 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from program import assert_same_end, program, tree
 
 from cmo_tf import config
 from cmo_tf.classifier import build
@@ -17,6 +16,7 @@ from cmo_tf.methods.stage import stages_of
 from cmo_tf.models import create, two_stage
 from cmo_tf.report.results import read_results
 from cmo_tf.run import data as run_data
+from tests.support.program import assert_same_end, program, tree
 
 TINY = ("--dataset=digits --imbalance_ratio=20 --max_per_class=12 --val_fraction=0.3 --model=resnet20 --epochs=1 "
         "--batch_size=16 --lr=0.02 --warmup_epochs=0 --mix_skip_first=0 --mix_skip_last=0 --eval_every=9 "

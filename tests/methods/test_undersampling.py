@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from program import assert_same_end, program
 
 from cmo_tf import config
 from cmo_tf.core.errors import UserError
 from cmo_tf.pipeline import train_stream
 from cmo_tf.sampling.samplers import epoch_order
 from cmo_tf.sampling.undersampling import undersample
+from tests.support.program import assert_same_end, program
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden/undersampling.npz", allow_pickle=False)
 LABELS, SEED = GOLDEN["labels"], int(GOLDEN["seed"])

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from streams import area, batches, small_set
 
 import cmo_tf
 from cmo_tf.callbacks import MixWindow
 from cmo_tf.core.errors import UserError
 from cmo_tf.losses import CrossEntropy, Mixed
 from cmo_tf.mixing import MIXERS
+from tests.support.streams import area, batches, small_set
 
 HEIGHT, WIDTH = 8, 10
 

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 
-import imagenet_weights
 import keras
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from cmo_tf import models
 from cmo_tf.config import parse
 from cmo_tf.core.errors import UserError
 from cmo_tf.models import efficientnet_lite, pretrained
+from tests.support import imagenet_weights
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "..", "golden")
 LAST_BLOCKS = {"efficientnet_lite0": (0, 2, 4, 7, 10, 14, 15), "efficientnet_lite2": (0, 3, 6, 10, 14, 19, 20)}

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from seeded_weights import images, tensors
 
 from cmo_tf import models
 from cmo_tf.losses import CrossEntropy
@@ -18,6 +17,7 @@ from cmo_tf.models.resnet import RESNET50, RESNEXT50_32X4D, resnet
 from cmo_tf.models.ride import parts
 from cmo_tf.models.ride_resnet import ride_resnet
 from cmo_tf.models.two_stage import with_new_head
+from tests.support.seeded_weights import images, tensors
 
 SHAPE = (2, 3, 64, 56)
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet101", "resnet152", "wide_resnet50_2")]

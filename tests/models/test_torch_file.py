@@ -5,10 +5,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from torch_streams import Global, Named, Storage, Tensor, stream
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.models.weights import torch_file
+from tests.support.torch_streams import Global, Named, Storage, Tensor, stream
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ import subprocess
 import sys
 
 import numpy as np
-from program import ROOT
 
 from cmo_tf.monitoring.memory import peak_rss
+from tests.support.program import ROOT
 
 
 def test_it_grows_with_what_is_held():

@@ -3,12 +3,12 @@
 import math
 
 import pytest
-from program import ROOT
 
 from cmo_tf import config
 from cmo_tf.core.errors import UserError
 from cmo_tf.optim.schedules import SCHEDULES, cosine_schedule, epoch_at, step_schedule
 from cmo_tf.run.timeline import Timeline
+from tests.support.program import ROOT
 
 
 @pytest.mark.parametrize(

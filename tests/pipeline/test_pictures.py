@@ -7,15 +7,22 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from big_sets import IMAGENET, INATURALIST, long_tail, make_imagenet_tree, make_inaturalist_tree, make_records
-from program import ROOT
-from streams import assert_same, column
 
 from cmo_tf import augment, datasets
 from cmo_tf.core.errors import UserError
 from cmo_tf.distribution import data_service
 from cmo_tf.pipeline import cache, eval_batches, train_stream
 from cmo_tf.pipeline.pictures import Pictures, encoded_of
+from tests.support.big_sets import (
+    IMAGENET,
+    INATURALIST,
+    long_tail,
+    make_imagenet_tree,
+    make_inaturalist_tree,
+    make_records,
+)
+from tests.support.program import ROOT
+from tests.support.streams import assert_same, column
 
 COUNTS, SIZE = long_tail(5, 12), (24, 24)
 

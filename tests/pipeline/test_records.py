@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import stats
-from streams import assert_same, batches, column, small_set
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.pipeline import minority_stream, zip_streams
 from cmo_tf.sampling import class_distribution
+from tests.support.streams import assert_same, batches, column, small_set
 
 METHODS = ["rejection", "interleave"]
 COUNTS = np.array([300, 120, 60, 15, 5])

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import stats
-from streams import COUNTS, area, assert_same, batches, column, small_set
 
 from cmo_tf.augment.policies import CropFlip
 from cmo_tf.core.errors import UserError
 from cmo_tf.pipeline import eval_batches, steps_per_epoch, train_stream
 from cmo_tf.sampling import class_distribution
+from tests.support.streams import COUNTS, area, assert_same, batches, column, small_set
 
 N, HEIGHT, WIDTH = sum(COUNTS), 6, 8
 DTYPES = {"label": "int32", "label_q": "int32", "index": "int64", "index_q": "int64", "lam": "float32", "box": "int32"}

@@ -5,14 +5,14 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from program import ROOT, program
-from small_models import IMAGES
 
 from cmo_tf import CMO, LongTailClassifier
 from cmo_tf.models.weights import saved_file
 from cmo_tf.report.results import read_results
 from cmo_tf.run import classes
 from cmo_tf.run.checkpoint import CheckpointStore
+from tests.support.program import ROOT, program
+from tests.support.small_models import IMAGES
 
 SAVED = ROOT / "tests/golden/saved"
 

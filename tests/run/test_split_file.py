@@ -5,16 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
-from photo_folder import crop, make, originals
 from PIL import Image
-from program import history, newest, program, tree
-from run_fixtures import networks, no_plots  # noqa: F401
 
 from cmo_tf.config import parse
 from cmo_tf.core.errors import UserError
 from cmo_tf.report.results import read_results
 from cmo_tf.run import data as run_data
 from cmo_tf.run import split_file
+from tests.support.photo_folder import crop, make, originals
+from tests.support.program import history, newest, program, tree
+from tests.support.run_fixtures import networks, no_plots  # noqa: F401
 
 FLAGS = ("--image_size=16 --model=resnet8 --batch_size=16 --epochs=2 --lr=0.01 --val_fraction=0.1 "
          "--imbalance_ratio=2").split()

@@ -4,8 +4,8 @@ import contextlib
 import resource
 from pathlib import Path
 
-from method_runs import TINY
-from program import Ended, assert_same_end, history, program
+from tests.support.method_runs import TINY
+from tests.support.program import Ended, assert_same_end, history, program
 
 # Five steps an epoch, all that changes in time: warm-up, re-weighting, mixing, checkpoints inside epochs.
 SMALL = [*TINY, "--model=stem_alone", "--method=ce_drw", "--mix=cmo", "--epochs=3", "--eval_every=1",

@@ -9,11 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from archives import tar
-from photo_folder import originals
 from PIL import Image
-from program import ROOT
-from tiny_tfds import load_tool
 
 from cmo_tf import config
 from cmo_tf.core.errors import UserError
@@ -27,6 +23,10 @@ from cmo_tf.inspection import survey
 from cmo_tf.models.weights import saved_file
 from cmo_tf.report import results
 from cmo_tf.run import checkpoint, classes
+from tests.support.archives import tar
+from tests.support.photo_folder import originals
+from tests.support.program import ROOT
+from tests.support.tiny_tfds import load_tool
 
 
 def encoded(form, **options):

@@ -3,11 +3,11 @@
 import functools
 
 import numpy as np
-from program import assert_same_end, program
 
 from cmo_tf import config as configuration
 from cmo_tf.models import MODELS
 from cmo_tf.report.results import read_results
+from tests.support.program import assert_same_end, program
 
 # 64 images in 4 or 5 batches an epoch, on networks of 8 layers.
 TINY = ("--dataset=digits --imbalance_ratio=20 --max_per_class=20 --model=resnet8 --batch_size=14 --lr=0.02 --epochs=2 "
@@ -20,7 +20,7 @@ WHOLE = ("--dataset=digits --imbalance_ratio=20 --model=resnet20 --epochs=30 --b
 def add_small_networks(monkeypatch):
     """Registers networks that the program does not offer: too small for anything but a fast test."""
     for name in ("stem_alone", "resnet8", "resnet8_128"):
-        monkeypatch.setitem(MODELS._places, name, f"method_runs:{name}")
+        monkeypatch.setitem(MODELS._places, name, f"tests.support.method_runs:{name}")
 
 
 def stem_alone(num_classes, input_shape, head="linear", seed=None):

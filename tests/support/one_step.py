@@ -9,12 +9,12 @@ import numpy as np
 def one_step() -> dict[str, np.ndarray]:
     """Logits of the first batch before a step of CE + CMO on the digits, its loss, and the weights after it."""
     import keras
-    from method_runs import settings
 
     from cmo_tf.classifier import build
     from cmo_tf.methods import METHODS
     from cmo_tf.methods.stage import stages_of
     from cmo_tf.run.timeline import Timeline
+    from tests.support.method_runs import settings
     config, data = settings("ce", "--model=resnet20", "--mix=cmo", "--probability=1", "--mix_skip_first=0")
     stage = stages_of(METHODS[config.method], config)[0]
     model = stage.classifier(build, config, data, None)
@@ -26,8 +26,7 @@ def one_step() -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    root = Path(__file__).resolve().parents[2]
-    sys.path[:0] = [str(root), str(root / "tests" / "support")]
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from cmo_tf.main import import_tensorflow
     import_tensorflow()
     np.savez(sys.argv[1], **one_step())

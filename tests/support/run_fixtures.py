@@ -17,14 +17,14 @@ def determinism_of_runs():
 @pytest.fixture(autouse=True)
 def at_root(monkeypatch):
     """Commands are given in the project's root."""
-    from program import ROOT
+    from tests.support.program import ROOT
     monkeypatch.chdir(ROOT)
 
 
 @pytest.fixture
 def small_networks(monkeypatch):
     """Networks of 8 layers, for fast runs."""
-    from method_runs import add_small_networks
+    from tests.support.method_runs import add_small_networks
     add_small_networks(monkeypatch)
 
 
@@ -47,7 +47,7 @@ def no_plots():
 @pytest.fixture(scope="module")
 def networks():
     """The same for a module's own fixtures."""
-    from method_runs import add_small_networks
+    from tests.support.method_runs import add_small_networks
     with pytest.MonkeyPatch.context() as patch:
         add_small_networks(patch)
         yield

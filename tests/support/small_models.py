@@ -2,12 +2,12 @@
 
 import keras
 import numpy as np
-from streams import small_set
 
 from cmo_tf import CMO, LongTailClassifier
 from cmo_tf.models.heads import NormedLinear
 from cmo_tf.optim import SGD
 from cmo_tf.pipeline import train_stream
+from tests.support.streams import small_set
 
 COUNTS = [16, 10, 6, 4, 1]
 WEIGHTS = [0.2, 0.5, 1.0, 1.3, 2.0]

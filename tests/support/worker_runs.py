@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from program import ROOT, Ended, newest
+from tests.support.program import ROOT, Ended, newest
 
 # Four steps an epoch; the rate is small, so that rounding does not grow.
 TINY = ("--dataset=digits --imbalance_ratio=20 --max_per_class=20 --model=resnet20 --method=ldam_drw --mix=cmo "

@@ -3,8 +3,8 @@
 from queue import SimpleQueue
 
 import pytest
-from program import ROOT
 
+from tests.support.program import ROOT
 from tools.maintain import mutants
 from tools.maintain.mutations import mutations
 

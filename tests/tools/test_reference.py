@@ -5,7 +5,6 @@ import subprocess
 from types import SimpleNamespace
 
 import numpy as np
-import other_backends
 import pytest
 
 from cmo_tf.callbacks import DRW
@@ -14,6 +13,7 @@ from cmo_tf.losses import LDAM, BalancedSoftmax, CrossEntropy, mixed_terms
 from cmo_tf.mixing import MIXERS
 from cmo_tf.pipeline import train_stream
 from cmo_tf.report import studies
+from tests.support import other_backends
 from tools import reference_torch, sweep
 
 COUNTS, EPOCH, BATCH = [150, 50, 20, 7, 3], 4, 128

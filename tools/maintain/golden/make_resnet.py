@@ -17,8 +17,8 @@ import torch
 from torchvision.models import resnet
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "..", "..", "tests", "support"))
-from seeded_weights import images, tensors  # noqa: E402
+sys.path.insert(0, os.path.join(HERE, "..", "..", ".."))
+from tests.support.seeded_weights import images, tensors  # noqa: E402
 
 CLASSES, SHAPE = 7, (2, 3, 64, 56)
 PLAIN = {

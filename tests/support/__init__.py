@@ -1,0 +1,1 @@
+"""What tests share: runs of the program, small sets and networks, programs that kill or feed others."""
