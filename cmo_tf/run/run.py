@@ -7,7 +7,7 @@ import time
 from cmo_tf.classifier import build
 from cmo_tf.classifier.evaluator import accuracy_line
 from cmo_tf.distribution import data_service_watch, strategies, workers
-from cmo_tf.models.pretrained import IMAGENET
+from cmo_tf.models.weights.pretrained import IMAGENET
 from cmo_tf.monitoring import memory, tensorboard
 from cmo_tf.monitoring.progress import Progress
 from cmo_tf.pipeline import unreadable

@@ -11,7 +11,8 @@ from cmo_tf.config import parse
 from cmo_tf.core.errors import UserError
 from cmo_tf.methods import METHODS
 from cmo_tf.methods.stage import stages_of
-from cmo_tf.models import create, saved_file
+from cmo_tf.models import create
+from cmo_tf.models.weights import saved_file
 from cmo_tf.report.results import read_results
 from cmo_tf.run import data as run_data
 from cmo_tf.run import features

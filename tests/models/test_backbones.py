@@ -11,7 +11,8 @@ from cmo_tf import models
 from cmo_tf.classifier import build
 from cmo_tf.config import parse
 from cmo_tf.core.errors import UserError
-from cmo_tf.models import applications, backbones, weight_files
+from cmo_tf.models import applications, backbones
+from cmo_tf.models.weights import weight_files
 
 SHAPE = (32, 32, 3)
 

@@ -10,7 +10,8 @@ import pytest
 from cmo_tf import models
 from cmo_tf.config import parse
 from cmo_tf.core.errors import UserError
-from cmo_tf.models import efficientnet_lite, pretrained
+from cmo_tf.models import efficientnet_lite
+from cmo_tf.models.weights import pretrained
 from tests.support import imagenet_weights
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "..", "golden")
