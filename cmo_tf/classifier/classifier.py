@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from cmo_tf.classifier import accumulate, sharpness
+from cmo_tf.classifier import accumulate, fit_data, sharpness
 from cmo_tf.classifier.batches import batch_of, unmixed
-from cmo_tf.classifier.fit_data import array_stream
 from cmo_tf.classifier.fused import fuse
+from cmo_tf.classifier.labels import in_one_line, integer_labels
 from cmo_tf.classifier.replicas import over_replicas, real_rows
-from cmo_tf.core.class_counts import check_labels, check_size
+from cmo_tf.core.class_counts import check_size
 from cmo_tf.core.errors import UserError
 from cmo_tf.core.types import Tensor
 from cmo_tf.losses.base import LongTailLoss
@@ -120,28 +119,31 @@ class LongTailClassifier(keras.Model):
 
     def fit(self, x: Tensor = None, y: Tensor = None, batch_size: int | None = None, epochs: int = 1,
             steps_per_epoch: int | None = None, **kwargs) -> keras.callbacks.History:
-        """As keras.Model.fit. Arrays with a mixer that needs foregrounds are turned into a `train_stream`, whose Q is
-        drawn by index with weights 1/n; its seed, probability and alpha are those of the mixer."""
-        for name, number in (("batch_size", batch_size), ("steps_per_epoch", steps_per_epoch)):
-            check_size(f"fit: {name}", number)
-        if isinstance(y, (np.ndarray, list, tuple)):
-            check_labels(np.reshape(y, -1), _num_classes(self.network), "fit: y")
-        if self.mixer is not None and y is not None:
-            refused = [k for k in ("sample_weight", "class_weight") if kwargs.get(k) is not None]
-            refused += ["validation_split"] if kwargs.get("validation_split") else []
-            if refused:
-                raise UserError(f"fit: {refused[0]} does not go with a mixer on arrays; give the loss class_weights, "
-                                "or pass a train_stream and validation_data")
-            first = kwargs.get("initial_epoch", 0)
-            x, steps_per_epoch = array_stream(self.mixer, x, y, batch_size, steps_per_epoch, first)
-            y = batch_size = None
-        if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
-            kwargs["shuffle"] = False  # Keras warns otherwise: a stream brings its own order.
-        return super().fit(x, y, batch_size=batch_size, epochs=epochs, steps_per_epoch=steps_per_epoch, **kwargs)
+        """As keras.Model.fit. With a mixer that needs foregrounds, arrays are turned into a `train_stream`, whose Q is
+        drawn by index with weights 1/n; its seed, probability and alpha are those of the mixer. A tf.data.Dataset of
+        (image, label), batched or not, gets its foregrounds by `minority_stream`.
+
+        Labels are integers or exact one-hot rows. `class_weight` multiplies the loss's class weights during the call;
+        `validation_split` is Keras' rule: the last images, before any shuffling.
+        """
+        weights = fit_data.class_weight_in(self.loss, kwargs.pop("class_weight", None), kwargs.get("callbacks"))
+        with weights, in_one_line("fit"):
+            arguments = fit_data.fit_arguments(self, x=x, y=y, batch_size=batch_size, steps_per_epoch=steps_per_epoch,
+                                               **kwargs)
+            return super().fit(epochs=epochs, **arguments)
+
+    def evaluate(self, x: Tensor = None, y: Tensor = None, batch_size: int | None = None, **kwargs) -> object:
+        """As keras.Model.evaluate; labels are integers or exact one-hot rows."""
+        check_size("evaluate: batch_size", batch_size)
+        of_fit = kwargs.get("_use_cached_eval_dataset", False)  # whose labels are checked already
+        if y is not None and not of_fit:
+            y = integer_labels(y, self.num_classes, "evaluate: y")
+        with in_one_line("fit" if of_fit else "evaluate"):
+            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
 
     def train_step(self, data):
         """One step on a batch dict, (x, y) or (x, y, sample_weight)."""
-        batch, sample_weight = batch_of(data)
+        batch, sample_weight = batch_of(data, self.num_classes)
         mixed = self._mix(batch)
 
         def compute():
@@ -166,7 +168,7 @@ class LongTailClassifier(keras.Model):
 
     def test_step(self, data):
         """Loss and metrics on plain (x, y) or the P side of a batch dict, unmixed."""
-        batch, sample_weight = batch_of(data)
+        batch, sample_weight = batch_of(data, self.num_classes)
         outputs = self(batch["image"], training=False)
         mixed, outputs, weights = real_rows({**batch, **unmixed(batch)}, outputs, sample_weight)
         share = self._share(mixed, outputs, weights)

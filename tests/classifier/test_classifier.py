@@ -184,11 +184,6 @@ def test_refusals():
     with pytest.raises(UserError, match="5 classes|there are 5"):
         classifier(BalancedSoftmax([3, 2]))
     model = classifier(mixer=CMO())
-    for option in (dict(class_weight={0: 2.0}), dict(validation_split=0.2), dict(sample_weight=np.ones(37))):
-        with pytest.raises(UserError, match=f"fit: {next(iter(option))} does not go with a mixer"):
-            model.fit(IMAGES, LABELS, verbose=0, **option)
-    with pytest.raises(UserError, match="fit: the mixer CMO needs foregrounds"):
-        model.fit(tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8), verbose=0)
     for name in ("batch_size", "steps_per_epoch"):  # 0 is no way to say "all"
         for wrong in (0, -1, 2.5):
             with pytest.raises(UserError, match=f"fit: {name}={wrong}: must be a whole number of at least 1"):
