@@ -48,6 +48,7 @@ class LongTailClassifier(keras.Model):
     replicas, and Keras sums the gradients: one step equals that of a single device on the same global batch.
 
     Examples:
+        >>> import numpy as np
         >>> from cmo_tf import CMO, losses, optim
         >>> network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
         >>> model = LongTailClassifier(network, mixer=CMO(seed=0), preprocess=keras.layers.Rescaling(1 / 255))
