@@ -17,6 +17,8 @@ MOST_BYTES, MOST_FLAGS, DEEPEST = 1 << 20, 10_000, 32
 FORMER = ("--nofreeze_backbone",)
 
 _FLAG = re.compile(r"--(no)?[a-z][a-z0-9_]*(=.*)?$", re.DOTALL)
+# A value in quotes, or a part of one behind a colon or a comma; an apostrophe alone may begin a name.
+_QUOTES = re.compile(r"""(?<=[=:,])(?:["“„](?P<open>[^"“”]*)["“”]?|'(?P<one>[^']*)'|‘(?P<two>[^’]*)’)(?=[:,]|$)""")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 # What absl says, and what a user can do something with.
@@ -147,5 +149,11 @@ def _lint(line, place):
         raise UserError(f"{place}: a comment behind a flag would become part of its value; put it on its own line")
     if not _FLAG.match(line):
         raise UserError(f"{place}: {line!r} is not of the form --name=value (no space before or in place of the =)")
+    if _QUOTES.search(line):
+        raise UserError(f"{place}: quotes would become part of the value; write {_unquoted(line)}")
     if re.search(r"\s--[a-z]", line):
         raise UserError(f"{place}: two flags on one line; put each on its own")
+
+
+def _unquoted(line):
+    return _QUOTES.sub(lambda match: match["open"] or match["one"] or match["two"] or "", line)

@@ -26,6 +26,8 @@ def test_what_a_line_may_be(write):
                                    "--data_dir=/a=b/c--d/e#f//g"]
     assert flagfile.read(write("--epochs=5\r\n# x\r\n--lr=0.1\r\n")) == ["--epochs=5", "--lr=0.1"]
     assert flagfile.read(write("")) == []
+    names = ["--data_dir='s-Hertogenbosch", "--run_dir=runs/boys'", "--run_dir=the \"best\" one"]
+    assert flagfile.read(write("\n".join(names))) == names
     assert flagfile.read(write("--data_dir=Bücher")) == ["--data_dir=Bücher"]
 
 
@@ -46,6 +48,13 @@ def test_what_a_line_may_be(write):
     ("--data_dir=a\x00b\n", 1, "control character"),
     ("--data_dir=a\x1bb\n", 1, "control character"),
     ("--flagfile other.cfg\n", 1, "not of the form"),
+    ('--lr=0.1\n--run_dir="runs/x"\n', 2, "quotes would become part of the value.*write --run_dir=runs/x$"),
+    ("--run_dir='runs/x'\n", 1, "quotes.*write --run_dir=runs/x$"),
+    ("--run_dir=“runs/x”\n", 1, "quotes.*write --run_dir=runs/x$"),
+    ('--run_dir="runs/x\n', 1, "quotes.*write --run_dir=runs/x$"),
+    ('--dataset=folder:"My Pictures"\n', 1, "quotes.*write --dataset=folder:My Pictures$"),
+    ('--lr_drops="0.8","0.9"\n', 1, "quotes.*write --lr_drops=0.8,0.9$"),
+    ('--flagfile="other.cfg"\n', 1, "quotes.*write --flagfile=other.cfg$"),
 ])
 def test_refused_lines(write, content, line, words):
     path = write(content)
