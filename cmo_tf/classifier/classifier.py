@@ -9,6 +9,7 @@ from cmo_tf.classifier import accumulate, fit_data, sharpness
 from cmo_tf.classifier.batches import batch_of, unmixed
 from cmo_tf.classifier.fused import fuse
 from cmo_tf.classifier.labels import in_one_line, integer_labels
+from cmo_tf.classifier.named_metrics import check_metrics
 from cmo_tf.classifier.replicas import over_replicas, real_rows
 from cmo_tf.core.class_counts import check_size
 from cmo_tf.core.errors import UserError
@@ -113,6 +114,8 @@ class LongTailClassifier(keras.Model):
             raise UserError(f"compile(loss={loss!r}): a loss of cmo_tf.losses is needed, such as "
                             "cmo_tf.losses.CrossEntropy(); Mixed is for plain keras models")
         refuse_probabilities(self.network)
+        for argument in ("metrics", "weighted_metrics"):
+            check_metrics(kwargs.get(argument), argument)
         if self.network.built:
             with self.distribute_strategy.scope():
                 loss.build(_num_classes(self.network))
