@@ -10,6 +10,7 @@ from cmo_tf.classifier.batches import batch_of, unmixed
 from cmo_tf.classifier.fused import fuse
 from cmo_tf.classifier.labels import in_one_line, integer_labels
 from cmo_tf.classifier.named_metrics import check_metrics
+from cmo_tf.classifier.network import chain, classes_of
 from cmo_tf.classifier.replicas import over_replicas, real_rows
 from cmo_tf.core.class_counts import check_size
 from cmo_tf.core.errors import UserError
@@ -68,7 +69,7 @@ class LongTailClassifier(keras.Model):
         self.accumulation = int(accumulation)
         self.learning, self.shift_bn = None if learning is None else tuple(learning), bool(shift_bn)
         fuse(network)
-        self.network = network if preprocess is None else _chain(preprocess, network)
+        self.network = network if preprocess is None else chain(preprocess, network)
         self.mixer = mixer
         self._parts = {"network": network, "preprocess": preprocess}
         self.sam_rho, self.sam_adaptive = float(sam_rho), bool(sam_adaptive)
@@ -86,7 +87,7 @@ class LongTailClassifier(keras.Model):
     @property
     def num_classes(self) -> int:
         """C of the network's logits."""
-        return _num_classes(self.network)
+        return classes_of(self.network)
 
     @property
     def trainable_variables(self):
@@ -118,7 +119,7 @@ class LongTailClassifier(keras.Model):
             check_metrics(kwargs.get(argument), argument)
         if self.network.built:
             with self.distribute_strategy.scope():
-                loss.build(_num_classes(self.network))
+                loss.build(classes_of(self.network))
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def fit(self, x: Tensor = None, y: Tensor = None, batch_size: int | None = None, epochs: int = 1,
@@ -240,9 +241,20 @@ class LongTailClassifier(keras.Model):
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
         if self._compile_metrics is not None and not self._compile_metrics.built:
-            classes = _num_classes(self.network)
+            classes = classes_of(self.network)
             self._compile_metrics.build(keras.KerasTensor((1,), "int32"), keras.KerasTensor((1, classes), "float32"))
         self.built = True
+
+    def export(self, filepath: str, *args, **kwargs) -> None:
+        """As keras.Model.export, of `.network`: no mixer is in it, and it may be called before any training."""
+        self.network.export(filepath, *args, **kwargs)
+
+    def save(self, filepath: str, *args, **kwargs) -> None:
+        """As keras.Model.save, in Keras' own format; a .h5 file could not be read again."""
+        if str(filepath).endswith((".h5", ".hdf5")) and not str(filepath).endswith(".weights.h5"):
+            raise UserError(f"save: {filepath}: a LongTailClassifier does not fit the older HDF5 format; write a "
+                            ".keras file, or save_weights to a .weights.h5 file")
+        super().save(filepath, *args, **kwargs)
 
     def compile_from_config(self, config):
         """As Keras does, which refuses by itself where `compile` is overridden."""
@@ -258,17 +270,3 @@ class LongTailClassifier(keras.Model):
     def from_config(cls, config):
         return cls(**{k: v if k in ("name", *PLAIN) or not v else keras.saving.deserialize_keras_object(v)
                       for k, v in config.items()})
-
-
-def _chain(preprocess, network):
-    if not network.built:
-        return keras.Sequential([preprocess, network], name=network.name)
-    # Raw pixels may come as uint8 or float: a float32 input takes both without loss.
-    inputs = keras.Input(network.input_shape[1:], dtype="float32", name="image")
-    return keras.Model(inputs, network(preprocess(inputs)), name=network.name)
-
-
-def _num_classes(network):
-    # Not output_shape, which forgets the names of a dict.
-    shape = network.compute_output_shape(network.input_shape)
-    return (shape["logits"] if isinstance(shape, dict) else shape)[-1]

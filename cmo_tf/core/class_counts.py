@@ -1,5 +1,7 @@
 """Arithmetic on class counts that losses, callbacks and sampling share (numpy only)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from cmo_tf.core.errors import UserError
@@ -11,6 +13,9 @@ def check_counts(class_counts: ArrayLike) -> np.ndarray:
 
     Zero is allowed (a class without training images); at least one class must have an image.
     """
+    if isinstance(class_counts, Mapping):
+        raise UserError("class_counts: a dict; give one number a class in the order of the labels, "
+                        "[counts[label] for label in range(num_classes)]")
     counts = np.asarray(class_counts, dtype=np.float64)
     if counts.ndim != 1 or counts.size == 0:
         raise UserError(f"class_counts: one number a class is needed, got an array of shape {counts.shape}")

@@ -13,6 +13,8 @@ class UserError(Exception):
     """
 
     exit_code = 2
+    # Keras then leaves the message as it is; it would wrap it in the arguments of the layer that is called.
+    _keras_call_info_injected = True
 
     def __init__(self, message: str, listing: Iterable[str] = ()):
         """`listing`: what there is to choose from, a line each, which the program prints below the message."""

@@ -45,6 +45,15 @@ class Mixer(keras.layers.Layer):
         """The layer from the program's flags and class counts, of which each mixer picks its own."""
         return cls()
 
+    def __call__(self, batch: Batch, *args, **kwargs) -> Batch:
+        """As keras.layers.Layer; a tensor, as from a layer before it in a Sequential, is refused."""
+        if not isinstance(batch, dict):
+            name = type(self).__name__
+            raise UserError(f"{name}: takes a dict of image, label and their partners, not images alone, because it "
+                            "mixes labels too. Leave it out of the network: LongTailClassifier(network, "
+                            f"mixer={name}(...)), or dataset.map(lambda batch: CMO.pack(mixer(batch, training=True)))")
+        return super().__call__(batch, *args, **kwargs)
+
     def compute_output_spec(self, batch, training=None):
         """Shapes and dtypes of the result."""
         spec = {name: keras.KerasTensor(batch[name].shape, batch[name].dtype) for name in ("image", "label")}

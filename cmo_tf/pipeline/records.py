@@ -42,7 +42,8 @@ def minority_stream(dataset: tf.data.Dataset, class_counts: ArrayLike, power: fl
             the whole set once for every class.
 
     Raises:
-        UserError: an unknown method, or interleave over more than 256 classes.
+        UserError: a batched set, labels that are no integers, an unknown method, interleave over more than 256 classes.
+        tf.errors.InvalidArgumentError: while it is read, a label outside 0..C-1.
 
     Examples:
         >>> labels = np.repeat([0, 1], [90, 10])
@@ -55,6 +56,8 @@ def minority_stream(dataset: tf.data.Dataset, class_counts: ArrayLike, power: fl
     target = class_distribution(counts, power) if distribution is None else np.asarray(distribution)
     check_size("minority_stream: shuffle_buffer", shuffle_buffer)
     check_size("minority_stream: start", start, least=0)
+    if readers is None or method == "rejection":
+        dataset = _checked(dataset, len(counts))
     key = int(np.random.SeedSequence([seed % 2**63, epoch]).generate_state(1, np.uint32)[0]) >> 1
     if method == "rejection":
         stream = _rejection(dataset, counts / counts.sum(), target, key, shuffle_buffer)
@@ -68,6 +71,23 @@ def minority_stream(dataset: tf.data.Dataset, class_counts: ArrayLike, power: fl
                             num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     # tf.data cannot know it, and Keras would warn of data that ran out at the end of the first epoch.
     return stream.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+
+
+def _checked(dataset, num_classes):
+    """The data set, stopped at a label that is no class; a UserError unless it has (record, integer scalar)."""
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2:
+        raise UserError("minority_stream: the data set is not of pairs (record, label); map it to pairs")
+    if spec[1].shape.rank not in (0, None) or not spec[1].dtype.is_integer:
+        raise UserError(f"minority_stream: labels are {spec[1].dtype.name} of shape {tuple(spec[1].shape)}, not single "
+                        "integers; call .unbatch() on a batched set, and make one-hot labels integers by tf.argmax")
+
+    def check(record, label):
+        right = (tf.cast(label, tf.int64) >= 0) & (tf.cast(label, tf.int64) < num_classes)
+        message = f"minority_stream: a label is not in 0..{num_classes - 1}; class_counts needs one number a class"
+        with tf.control_dependencies([tf.debugging.Assert(right, [message, label])]):
+            return record, tf.identity(label)
+    return dataset.map(check)
 
 
 def _rejection(dataset, initial, target, key, shuffle_buffer):
@@ -84,7 +104,8 @@ def _rejection(dataset, initial, target, key, shuffle_buffer):
     table = tf.constant(keep, tf.float32)
     coins = tf.data.Dataset.random(seed=key, rerandomize_each_iteration=False)
     stream = tf.data.Dataset.zip(stream, coins)
-    stream = stream.filter(lambda pair, coin: tf.cast(coin, tf.float32) / 2.0**32 < tf.gather(table, pair[1]))
+    stream = stream.filter(
+        lambda pair, coin: tf.cast(coin, tf.float32) / 2.0**32 < tf.gather(table, tf.cast(pair[1], tf.int32)))
     stream = stream.map(lambda pair, _: pair)
     with np.errstate(invalid="ignore"):  # it divides 0 by 0 for a class without images
         stream = stream.rejection_resample(

@@ -176,6 +176,18 @@ def test_saving_the_classifier(tmp_path):
     assert keras.models.load_model(tmp_path / "plain.keras").mixer is None
 
 
+def test_export_is_that_of_the_network(tmp_path):
+    model = classifier(mixer=CMO(seed=0))
+    model.export(tmp_path / "before", verbose=False)
+    model.fit(IMAGES, LABELS, verbose=0)
+    model.export(tmp_path / "after", verbose=False)
+    exported = tf.saved_model.load(tmp_path / "after")
+    np.testing.assert_allclose(exported.serve(tf.cast(IMAGES, tf.float32)), model.predict(IMAGES, verbose=0), atol=1e-5)
+    with pytest.raises(UserError, match="save: .*a.h5: .*write a .keras file"):
+        model.save(tmp_path / "a.h5")
+    assert not (tmp_path / "a.h5").exists()
+
+
 def test_refusals():
     with pytest.raises(UserError, match="compile.*sparse_categorical.*cmo_tf.losses"):
         classifier(keras.losses.SparseCategoricalCrossentropy())

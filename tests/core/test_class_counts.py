@@ -35,7 +35,7 @@ def test_bad_beta(beta):
         effective_number([1, 2], beta)
 
 
-@pytest.mark.parametrize("counts", [[], [[1, 2]], [1, -1], [1, float("nan")], [0, 0], 3])
+@pytest.mark.parametrize("counts", [[], [[1, 2]], [1, -1], [1, float("nan")], [0, 0], 3, {0: 5, 1: 2}])
 def test_bad_counts(counts):
     with pytest.raises(UserError, match="class_counts"):
         check_counts(counts)

@@ -142,8 +142,18 @@ def test_the_plan_columns_of_the_stream_are_carried_out():
 def test_missing_columns_are_named():
     given = batch()
     del given["image_q"], given["label_q"]
-    with pytest.raises(UserError, match="CMO: the batch has no image_q, label_q.*train_stream"):
+    with pytest.raises(UserError, match="^CMO: the batch has no image_q, label_q.*train_stream"):
         cmo_tf.CMO()(given, training=True)
+
+
+@pytest.mark.parametrize("name", sorted(MIXERS))
+def test_a_mixer_is_no_layer_of_a_network(name):
+    mixer = MIXERS[name].from_options(class_counts=[3, 2])
+    words = f"^{type(mixer).__name__}: takes a dict of image, label.*LongTailClassifier\\(network, mixer="
+    with pytest.raises(UserError, match=words):
+        keras.Sequential([keras.Input((8, 8, 3)), mixer])
+    with pytest.raises(UserError, match=words):
+        mixer(batch()["image"], batch()["label"])
 
 
 @pytest.mark.parametrize("options, words", [

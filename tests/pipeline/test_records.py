@@ -112,6 +112,34 @@ def test_refusals():
         minority_stream(records(), [3, -1])
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("change, words", [
+    (lambda pairs: pairs.batch(8), r"int64 of shape \(None,\), not single integers; call .unbatch\(\)"),
+    (lambda pairs: pairs.map(lambda row, label: (row, tf.one_hot(label, 5))), r"float32 of shape \(5,\).*tf.argmax"),
+    (lambda pairs: pairs.map(lambda row, label: {"row": row, "label": label}), "not of pairs"),
+    (lambda pairs: pairs.map(lambda row, label: row), "not of pairs"),
+], ids=["batched", "one_hot", "dict", "alone"])
+def test_sets_of_another_form_are_refused(method, change, words):
+    with pytest.raises(UserError, match=words):
+        minority_stream(change(records()), COUNTS, method=method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_labels_that_have_no_count_stop_it(method):
+    """Interleave left the class out without a word."""
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a label is not in 0..3; class_counts needs one"):
+        next(iter(minority_stream(records(), COUNTS[:4], method=method, shuffle_buffer=500)))
+    with pytest.raises(UserError, match="class_counts: a dict; give one number a class"):
+        minority_stream(records(), dict(enumerate(COUNTS)), method=method)
+
+
+def test_labels_of_one_byte():
+    pairs = records(LABELS.astype("uint8"))
+    drawn = next(iter(minority_stream(pairs, COUNTS, seed=3, shuffle_buffer=500).batch(50)))
+    assert drawn[1].dtype == tf.uint8
+    np.testing.assert_array_equal(drawn[1], draw(50, seed=3)[1])
+
+
 IMAGES, SMALL_LABELS = small_set()
 
 
