@@ -29,7 +29,7 @@ from cmo_tf.methods.stage import Stage
 
 
 class FusionTraining:
-    """What the second stage changes in a LongTailClassifier; batches are those of `fsa_batches.fusion_stream`.
+    """What the second stage changes in a LongTailClassifier; batches are those of `fusion_stream.fusion_stream`.
 
     Args:
         network: of `models.fsa.plain_copy`.
@@ -93,12 +93,12 @@ class Fusion(Stage):
         return model
 
     def stream(self, build, config, data, timeline, start_step):
-        from cmo_tf.methods import fsa_batches
+        from cmo_tf.pipeline import fusion_stream
         model, heads = self.made["model"], data.groups["many"]
         if int(model.confusing[0, 0]) < 0:  # a stage that begins: its network is still that of stage 1
-            scores = fsa_batches.mean_scores(model.network, data, config.eval_batch_size)
-            model.confusing.assign(fsa_batches.confusing_classes(scores, heads, config.fsa_confusing))
-        return fsa_batches.fusion_stream(
+            scores = fusion_stream.mean_scores(model.network, data, config.eval_batch_size)
+            model.confusing.assign(fusion_stream.confusing_classes(scores, heads, config.fsa_confusing))
+        return fusion_stream.fusion_stream(
             data.train.images, data.train.labels, heads=heads, confusing=model.confusing.numpy(),
             fused=config.fsa_fused, size=model.front.output.shape[1:3], batch_size=config.batch_size, seed=config.seed,
             start_step=start_step, augment=build.augment(config, data, data.augment), decode=data.decode)

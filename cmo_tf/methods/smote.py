@@ -22,10 +22,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from cmo_tf.core.errors import UserError
-from cmo_tf.methods.oversample import oversample
 from cmo_tf.methods.presets import Method
 from cmo_tf.methods.second_stage import first, plain_flags
 from cmo_tf.methods.stage import Stage
+from cmo_tf.sampling.oversampling import oversample
 
 
 @dataclass(frozen=True)

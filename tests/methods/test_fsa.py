@@ -15,9 +15,9 @@ from cmo_tf.classifier.classifier import LongTailClassifier
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import Split
 from cmo_tf.methods.fsa import Fusion, FusionTraining, stages
-from cmo_tf.methods.fsa_batches import confusing_classes, fusion_stream, mean_scores
 from cmo_tf.models import fsa
 from cmo_tf.models.resnet_cifar import resnet_cifar
+from cmo_tf.pipeline.fusion_stream import confusing_classes, fusion_stream, mean_scores
 from tests.support.method_runs import (
     TINY,
     check_end_to_end,

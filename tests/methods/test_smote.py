@@ -15,12 +15,13 @@ from cmo_tf import models
 from cmo_tf.classifier import build
 from cmo_tf.core.errors import UserError
 from cmo_tf.datasets import Split
-from cmo_tf.methods import METHODS, safe_level
-from cmo_tf.methods.oversample import KINDS, oversample
+from cmo_tf.methods import METHODS
 from cmo_tf.methods.smote import OnPixels
 from cmo_tf.methods.stage import stages_of
 from cmo_tf.report.results import read_results
 from cmo_tf.run import stages
+from cmo_tf.sampling import safe_level
+from cmo_tf.sampling.oversampling import KINDS, oversample
 from tests.support.method_runs import (
     TINY,
     check_end_to_end,

@@ -8,7 +8,7 @@ borderline and safe-level forms.
 
 import numpy as np
 
-from cmo_tf.methods import safe_level
+from cmo_tf.sampling import safe_level
 
 KINDS = ("smote", "borderline-1", "borderline-2", "safe-level")
 
