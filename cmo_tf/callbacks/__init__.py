@@ -17,6 +17,7 @@ _LAZY = Registry(
     {
         "DRW": "cmo_tf.callbacks.drw:DRW",
         "LossPhase": "cmo_tf.callbacks.loss_phase:LossPhase",
+        "LossRamp": "cmo_tf.callbacks.loss_ramp:LossRamp",
         "MixWindow": "cmo_tf.callbacks.mix_window:MixWindow",
         "Reweight": "cmo_tf.callbacks.reweight:Reweight",
     },
@@ -25,6 +26,7 @@ _LAZY = Registry(
 if TYPE_CHECKING:
     from cmo_tf.callbacks.drw import DRW as DRW
     from cmo_tf.callbacks.loss_phase import LossPhase as LossPhase
+    from cmo_tf.callbacks.loss_ramp import LossRamp as LossRamp
     from cmo_tf.callbacks.mix_window import MixWindow as MixWindow
     from cmo_tf.callbacks.reweight import Reweight as Reweight
 

@@ -11,6 +11,7 @@ from cmo_tf import models
 from cmo_tf.augment.views import Views
 from cmo_tf.callbacks import WEIGHTINGS
 from cmo_tf.callbacks.loss_phase import LossPhase
+from cmo_tf.callbacks.loss_ramp import LossRamp
 from cmo_tf.callbacks.radius import Radius
 from cmo_tf.callbacks.reweight import Reweight
 from cmo_tf.classifier.classifier import LongTailClassifier
@@ -60,6 +61,8 @@ def callbacks(config, counts, timeline):
         found.append(LossPhase(timeline.phase_start))
     if config.sam_rho:
         found.append(Radius(timeline.rho))
+    if LOSSES[config.loss].ramps:
+        found.append(LossRamp(config.epochs))
     return found
 
 

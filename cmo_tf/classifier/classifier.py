@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from cmo_tf.classifier import accumulate, fit_data, sharpness
+from cmo_tf.classifier import accumulate, fit_data, loss_state, sharpness
 from cmo_tf.classifier.batches import batch_of, unmixed
 from cmo_tf.classifier.fused import fuse
 from cmo_tf.classifier.labels import in_one_line, integer_labels
@@ -119,7 +119,7 @@ class LongTailClassifier(keras.Model):
             check_metrics(kwargs.get(argument), argument)
         if self.network.built:
             with self.distribute_strategy.scope():
-                loss.build(classes_of(self.network))
+                loss_state.build(loss, self.network, self.num_classes)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def fit(self, x: Tensor = None, y: Tensor = None, batch_size: int | None = None, epochs: int = 1,
@@ -164,6 +164,7 @@ class LongTailClassifier(keras.Model):
         `parts` with the denominators of all."""
         with tf.GradientTape() as tape:
             mixed, outputs, sample_weight = real_rows(mixed, self._forward(mixed), sample_weight)
+            loss_state.observe(self, mixed, outputs)
             share = self._share(mixed, outputs, sample_weight, denominators)
             loss = share
             if self.losses:
@@ -183,6 +184,10 @@ class LongTailClassifier(keras.Model):
         """Logits (or the network's dict) of images, (x, y) or a batch dict."""
         data = data[0] if isinstance(data, (tuple, list)) else data
         return self(data, training=False)
+
+    def prepared(self, images):
+        """Raw images as the inner network takes them."""
+        return images if self._parts["preprocess"] is None else self._parts["preprocess"](images)
 
     def _forward(self, mixed):
         """Outputs of the network for a mixed batch, in training."""
@@ -207,6 +212,7 @@ class LongTailClassifier(keras.Model):
 
     def _terms(self, mixed, outputs, sample_weight):
         """(numerator, denominator) of each part of the loss, over the rows of this replica."""
+        outputs = loss_state.with_kernel(self, outputs)
         labels = mixed["label"], mixed["label_q"]
         statistics = [{name: over_replicas(value, self.loss.reductions.get(name, "sum"))
                        for name, value in self.loss.statistics(y, outputs).items()} for y in labels]

@@ -12,7 +12,6 @@ from cmo_tf.sampling.samplers import UNDERSAMPLE
 ORDINARY_FIRST = ("crt", "lws", "tau_norm", "las", "mislas", "fsa", "smote", "borderline_smote", "safe_level_smote")
 
 
-
 def all_of(config) -> list[str]:
     """A line for each contradiction of a Config; none where all is well."""
     # People's own pictures may bring a validation set, which is known when they are listed.
@@ -67,6 +66,8 @@ def sharpness(config) -> list[str]:
         (without and config.sam_adaptive, "--sam_adaptive: is for sharpness-aware minimisation; add --sam_rho=0.5"),
         (config.sam_rho and config.method == "paco", f"--sam_rho={config.sam_rho:g}: runs each batch twice, and "
          "--method=paco would put its keys into the queue twice; leave it out"),
+        (config.sam_rho and config.loss == "isda", f"--sam_rho={config.sam_rho:g}: runs each batch twice, and "
+         "--loss=isda would learn from it twice; leave it out"),
     )
     return [line for wrong, line in checks if wrong]
 

@@ -29,5 +29,7 @@ class LossFields:
     ib_epsilon: float = flag(1e-3, "number added to the influence that the influence-balanced loss divides by", above=0)
     ib_start: float = flag(0.5, "first epoch of the influence-balanced loss, cross-entropy before; below 1 a fraction "
                            "of --epochs", low=0)
+    isda_strength: float = flag(0.5, "strength of ISDA at the end of the run; 7.5 for ResNet-50 on large sets", low=0)
+    isda_full_up_to: int = flag(128, "features up to which ISDA keeps full covariances; above, diagonals", low=0)
     las_smooth_head: float = flag(0.4, "label-aware smoothing of the largest class (las, mislas)", low=0, high=1)
     las_smooth_tail: float = flag(0.1, "label-aware smoothing of the smallest class (las, mislas)", low=0, high=1)

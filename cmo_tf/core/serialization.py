@@ -26,6 +26,7 @@ CLASSES = {
     "Focal": "cmo_tf.losses.focal",
     "FocalSigmoid": "cmo_tf.losses.focal_sigmoid",
     "GroupedConv2D": "cmo_tf.models.grouped",
+    "ISDA": "cmo_tf.losses.isda",
     "InfluenceBalanced": "cmo_tf.losses.influence_balanced",
     "LADE": "cmo_tf.losses.lade",
     "LDAM": "cmo_tf.losses.ldam",

@@ -15,6 +15,7 @@ LOSSES = Registry(
         "focal": "cmo_tf.losses.focal:Focal",
         "focal_sigmoid": "cmo_tf.losses.focal_sigmoid:FocalSigmoid",
         "ib": "cmo_tf.losses.influence_balanced:InfluenceBalanced",
+        "isda": "cmo_tf.losses.isda:ISDA",
         "las": "cmo_tf.losses.label_aware_smoothing:LabelAwareSmoothing",
         "paco": "cmo_tf.losses.paco:PaCo",
         "ride": "cmo_tf.losses.ride:RIDE",
@@ -31,6 +32,7 @@ _LAZY = Registry(
         "ExpertAssignment": "cmo_tf.losses.ride_router:ExpertAssignment",
         "Focal": "cmo_tf.losses.focal:Focal",
         "FocalSigmoid": "cmo_tf.losses.focal_sigmoid:FocalSigmoid",
+        "ISDA": "cmo_tf.losses.isda:ISDA",
         "InfluenceBalanced": "cmo_tf.losses.influence_balanced:InfluenceBalanced",
         "LADE": "cmo_tf.losses.lade:LADE",
         "LDAM": "cmo_tf.losses.ldam:LDAM",
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from cmo_tf.losses.focal import Focal as Focal
     from cmo_tf.losses.focal_sigmoid import FocalSigmoid as FocalSigmoid
     from cmo_tf.losses.influence_balanced import InfluenceBalanced as InfluenceBalanced
+    from cmo_tf.losses.isda import ISDA as ISDA
     from cmo_tf.losses.label_aware_smoothing import LabelAwareSmoothing as LabelAwareSmoothing
     from cmo_tf.losses.lade import LADE as LADE
     from cmo_tf.losses.ldam import LDAM as LDAM

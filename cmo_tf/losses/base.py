@@ -35,6 +35,9 @@ class LongTailLoss(keras.losses.Loss):
         logit_scale: what evaluation multiplies logits by before a softmax, so that confidences mean something.
         flags: keyword of the constructor -> the program's flag that sets it.
         needs_features: whether the network must return a dict with `logits` and `features`.
+        needs_kernel: whether the training step must add `kernel` to that dict, the weights (A, C) of the linear head.
+        ramps: whether the loss has a variable `progress`, the share of the run that is over (`callbacks.LossRamp`).
+        state: variables that the loss learns as it goes, part of every checkpoint.
         phase_flag: the program's flag with the first epoch of the loss proper, for one that has a variable `active`
             and is cross-entropy before (`callbacks.LossPhase`); None for a loss without phases.
         prior_free: whether the logits of evaluation are meant for balanced classes already, the training prior having
@@ -47,6 +50,8 @@ class LongTailLoss(keras.losses.Loss):
     head: str = "linear"
     flags: Mapping[str, str] = {}
     needs_features: bool = False
+    needs_kernel: bool = False
+    ramps: bool = False
     phase_flag: str | None = None
     prior_free: bool = False
     method: str | None = None
@@ -68,6 +73,10 @@ class LongTailLoss(keras.losses.Loss):
     def logit_scale(self) -> float:
         return 1.0
 
+    @property
+    def state(self) -> list:
+        return []
+
     @staticmethod
     def head_bias(num_classes) -> float | None:
         """What all biases of the head start at, or None for the network's own initial values."""
@@ -88,6 +97,19 @@ class LongTailLoss(keras.losses.Loss):
         if self._class_weights is None:
             initial = np.ones(num_classes) if self._initial_weights is None else self._initial_weights
             self._class_weights = constant_variable(initial, (self.num_classes,), "class_weights")
+
+    def build_features(self, width: int) -> None:
+        """Creates what depends on the number of features."""
+
+    def observed(self, y_int: Tensor, outputs: dict, rows: Tensor) -> dict[str, Tensor]:
+        """Sums over a training batch that a loss with state learns from, name -> tensor; replicas add them up.
+
+        `rows` float32 (B,) is 0 for rows that do not count, those of mixed images. Empty for a loss without state.
+        """
+        return {}
+
+    def absorb(self, sums: dict[str, Tensor]) -> None:
+        """Changes the state by the `observed` of all replicas; a training step calls it once, before the loss."""
 
     def values(self, labels: Tensor, logits: Tensor) -> Tensor:
         """Loss of each row, float32 (B,), from int32 labels (B,) and float32 logits (B, C)."""

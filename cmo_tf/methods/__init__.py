@@ -19,6 +19,7 @@ METHODS = Registry("method", {
     "cb_ce": "cmo_tf.methods.presets:CB_CE",
     "cb_focal": "cmo_tf.methods.presets:CB_FOCAL",
     "ib": "cmo_tf.methods.presets:IB",
+    "isda": "cmo_tf.methods.presets:ISDA",
     "crt": "cmo_tf.methods.crt:METHOD",
     "lws": "cmo_tf.methods.lws:METHOD",
     "tau_norm": "cmo_tf.methods.tau_norm:METHOD",

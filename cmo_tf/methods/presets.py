@@ -43,3 +43,5 @@ CB_FOCAL = _method("class-balanced focal loss on sigmoids", "Cui et al., CVPR 20
                    "richardaecn/class-balanced-loss 1d78572", loss="focal_sigmoid", reweight="cb")
 IB = _method("influence-balanced loss after a phase of cross-entropy", "Park et al., ICCV 2021",
              "pseulki/IB-Loss b29b8b0", loss="ib", reweight="inverse", lr_drops=(0.5, 0.8, 0.9), lr_factor=0.01)
+ISDA = _method("cross-entropy of features that vary as those of their class do", "Wang et al., NeurIPS 2019",
+               "blackfeather-wang/ISDA-for-Deep-Networks b66a594", loss="isda", reweight="none")

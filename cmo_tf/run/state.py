@@ -11,7 +11,8 @@ def variables(model) -> dict:
     """Name -> variable of a compiled LongTailClassifier, in a fixed order. Paths may repeat, so a number leads."""
     found, seen = {}, set()
     weights = [model.loss.class_weights] if model.loss.class_weights is not None else []
-    for variable in [*model.variables, *model.optimizer.variables, *weights]:
+    for variable in [*model.variables, *model.optimizer.variables, *weights, *model.loss.state,
+                     *getattr(model, "outer_variables", [])]:
         if id(variable) not in seen:
             seen.add(id(variable))
             found[f"{len(found):05d}:{variable.path}"] = variable

@@ -83,13 +83,14 @@ class Timeline:
         return rho_at(epoch, self.config.sam_rho, parse_steps(self.config.sam_steps))
 
     def course(self, epoch: int) -> tuple:
-        """(learning rate, re-weighted, mixing, loss proper, share of the run where the sampler follows it) of an epoch:
-        what must not change under finished steps."""
+        """(learning rate, re-weighted, mixing, loss proper, share of the run where the sampler follows it, and where
+        the loss does) of an epoch: what must not change under finished steps."""
         first, stop = self.mix_epochs
         mixing = self.config.mix != "none" and first <= epoch < stop
         reweighted, proper = (start is not None and epoch >= start for start in (self.reweight_start, self.phase_start))
         sampled = share_of_run(epoch, self.config.epochs) if self.config.sampler in FOLLOWING else None
-        return self.lr(epoch), reweighted, mixing, proper, sampled
+        grown = epoch / self.config.epochs if LOSSES[self.config.loss].ramps else None
+        return self.lr(epoch), reweighted, mixing, proper, sampled, grown
 
     def warnings(self) -> list[str]:
         """One clear line for everything that is asked for and will not happen in a run this short."""

@@ -81,11 +81,12 @@ def every_loss(found):
     logits = rng.normal(size=(6, 4)).astype("float32")
     features = ops.convert_to_tensor(rng.normal(size=(6, 3)).astype("float32"))
     pair = np.stack([given["label_q"], given["lam"]], 1).astype("float32")
+    kernel = ops.convert_to_tensor(rng.normal(size=(3, 4)).astype("float32"))
     for name in LOSSES:
         loss = LOSSES[name].for_counts(COUNTS, class_weights=[1.0, 0.5, 2.0, 4.0])
 
         def value(x, loss=loss):
-            outputs = {"logits": x, "features": features} if loss.needs_features else x
+            outputs = {"logits": x, "features": features, "kernel": kernel} if loss.needs_features else x
             if loss.method == "ride":
                 outputs = {"logits": x, "experts": ops.stack([x, x / 2], axis=1), "help": x[:, :1]}
             return Mixed(loss)(given["label"], outputs, pair)

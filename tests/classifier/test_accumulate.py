@@ -64,7 +64,7 @@ def test_batchnorm_moves_once_a_micro_batch():
 
 def test_losses_that_couple_rows_are_refused():
     coupled = [name for name in LOSSES if LOSSES[name].couples_rows]
-    assert coupled == ["lade", "paco"]
+    assert coupled == ["lade", "isda", "paco"]
     config = Config(loss="lade", gradient_accumulation=4)
     with pytest.raises(UserError, match="--gradient_accumulation=4: --loss=lade compares the rows"):
         build.check_accumulation(config, LOSSES["lade"](COUNTS), small_network())

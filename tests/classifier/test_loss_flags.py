@@ -24,7 +24,9 @@ def parsed(*arguments):
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_flags_reach_the_loss(name):
     kind = LOSSES[name]
-    values = {flag: 0.25 * (i + 1) for i, flag in enumerate(kind.flags.values())}
+    defaults = config.Config()
+    values = {flag: i + 1 if isinstance(getattr(defaults, flag), int) else 0.25 * (i + 1)
+              for i, flag in enumerate(kind.flags.values())}
     given = parsed(f"--loss={name}", *(f"--{flag}={value}" for flag, value in values.items()))
     made = build.loss(given, COUNTS)
     assert type(made) is kind and made.num_classes == 4

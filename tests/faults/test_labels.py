@@ -112,7 +112,8 @@ def test_losses_are_finite_for_any_counts(name, counts):
     labels = np.resize(np.flatnonzero(counts), 6)
     logits = np.random.RandomState(0).normal(size=(6, len(counts))).astype("float32")
     if made.needs_features:
-        logits = {"logits": logits, "features": np.abs(logits)}
+        logits = {"logits": logits, "features": np.abs(logits),
+                  "kernel": np.eye(len(counts), dtype="float32")}
     assert math.isfinite(float(keras.ops.convert_to_numpy(made(labels, logits))))
 
 

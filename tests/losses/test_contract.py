@@ -32,7 +32,10 @@ def outputs(loss, logits):
     if loss.method == "ride":
         logits = tf.convert_to_tensor(logits)
         return {"logits": logits, "experts": tf.stack([logits, logits / 2], axis=1), "help": logits[:, :1]}
-    return {"logits": logits, "features": np.ones((len(logits), 3), "float32")} if loss.needs_features else logits
+    features = {"logits": logits, "features": np.ones((len(logits), 3), "float32")}
+    if loss.needs_kernel:
+        features["kernel"] = np.linspace(-1, 1, 3 * logits.shape[-1], dtype="float32").reshape(3, -1)
+    return features if loss.needs_features else logits
 
 
 def gradient(loss, y, logits, sample_weight=None):
@@ -282,6 +285,7 @@ BAD = {
     "lade": [{"alpha": -1}, {"rho": float("nan")}],
     "focal": [{"gamma": -1}, {"factor": 0}],
     "focal_sigmoid": [{"gamma": -1}],
+    "isda": [{"strength": -1}, {"strength": float("nan")}],
     "ib": [{"alpha": 0}, {"epsilon": 0}],
 }
 

@@ -28,7 +28,7 @@ def test_formula(name, weighted_rows):
     loss = LOSSES[name].for_counts(COUNTS, class_weights=[0.1, 0.5, 1.0, 4.0])
     experts = np.stack([logits, 2 * logits, -logits], axis=1)
     logits = {"logits": logits, "features": np.arange(18, dtype="float32").reshape(6, 3), "experts": experts,
-              "help": logits[:, :2]}
+              "help": logits[:, :2], "kernel": np.ones((3, 4), "float32")}
     rows = np.linspace(0.2, 2, 6).astype("float32") if weighted_rows else np.ones(6, "float32")
     v, w = (array.numpy() for array in loss.terms(y, logits))
     v_q, w_q = (array.numpy() for array in loss.terms(y_q, logits))
