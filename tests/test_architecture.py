@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "pipeline": {"augment", "datasets", "mixing.boxes", "sampling"},
     "classifier": {"augment", "callbacks", "distribution", "evaluation", "losses", "mixing", "models", "optim",
                    "pipeline", "sampling"},
-    "methods": {"augment", "callbacks", "losses", "models", "pipeline", "sampling"},
+    "methods": {"augment", "callbacks", "losses", "models", "optim", "pipeline", "sampling"},
     "config": {"augment", "callbacks", "datasets", "evaluation.prior", "losses", "methods", "mixing", "models",
                "optim.radius", "optim.schedules", "sampling"},
     "run": {"callbacks", "classifier", "config", "datasets", "distribution", "evaluation", "long_tail", "losses",

@@ -9,7 +9,8 @@ from cmo_tf.optim.radius import parse_steps
 from cmo_tf.sampling.samplers import UNDERSAMPLE
 
 # Methods of more than one stage that begin with ordinary training of --model.
-ORDINARY_FIRST = ("crt", "lws", "tau_norm", "las", "mislas", "fsa", "smote", "borderline_smote", "safe_level_smote")
+ORDINARY_FIRST = ("crt", "lws", "tau_norm", "las", "mislas", "fsa", "smote", "borderline_smote", "safe_level_smote",
+                  "meta_sampler")
 
 
 def all_of(config) -> list[str]:
@@ -60,6 +61,7 @@ def sharpness(config) -> list[str]:
     """Of sharpness-aware minimisation."""
     parse_steps(config.sam_steps)
     without = not config.sam_rho
+    own = config.method == "meta_weight_net" or config.method == "metasaug" and config.metasaug_form == "network"
     checks = (
         (without and config.sam_steps, f"--sam_steps={config.sam_steps}: changes --sam_rho, which is 0; add "
          "--sam_rho=0.05"),
@@ -68,6 +70,8 @@ def sharpness(config) -> list[str]:
          "--method=paco would put its keys into the queue twice; leave it out"),
         (config.sam_rho and config.loss == "isda", f"--sam_rho={config.sam_rho:g}: runs each batch twice, and "
          "--loss=isda would learn from it twice; leave it out"),
+        (config.sam_rho and own, f"--sam_rho={config.sam_rho:g}: --method={config.method} has a step of its own; leave "
+         "it out"),
     )
     return [line for wrong, line in checks if wrong]
 

@@ -6,9 +6,10 @@ from cmo_tf.augment import AUGMENTATIONS
 from cmo_tf.config.flag import flag
 from cmo_tf.methods import METHODS
 
-TWO_STAGE = ("crt", "lws", "las", "mislas")
+TWO_STAGE = ("crt", "lws", "las", "mislas", "meta_sampler")
 SMOTE = ("smote", "borderline_smote", "safe_level_smote")
-SECOND_STAGE = (*TWO_STAGE, "fsa", *SMOTE)
+META = ("meta_weight_net", "meta_sampler", "metasaug")
+SECOND_STAGE = (*TWO_STAGE, "metasaug", "fsa", *SMOTE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,10 +19,11 @@ class MethodFields:
     method: str = flag("plain", "named combination of the other flags", choices=METHODS)
     las_lr_factor: float = flag(0.2, "rate of the classifier by that of the scale in stage 2 of las and mislas",
                                 above=0, methods=("las", "mislas"))
-    stage2_epochs: int = flag(None, "length of the second stage; default lws 5, the others 10", kind=int, low=1,
-                              methods=SECOND_STAGE)
-    stage2_lr: float = flag(None, "base rate of the second stage; default crt and lws 0.2 (at batch 512), las, mislas "
-                            "and smote 0.1, fsa 0.0005", kind=float, above=0, methods=SECOND_STAGE)
+    stage2_epochs: int = flag(None, "length of the second stage; default lws 5, meta_sampler 24, metasaug 20, the "
+                              "others 10", kind=int, low=1, methods=SECOND_STAGE)
+    stage2_lr: float = flag(None, "base rate of the second stage; default crt and lws 0.2 (at batch 512), las, mislas, "
+                            "meta_sampler and smote 0.1, fsa 0.0005, metasaug 0.0003", kind=float, above=0,
+                            methods=SECOND_STAGE)
     shift_bn: bool = flag(True, "statistics of BatchNorm follow the batches of a second stage",
                           methods=(*TWO_STAGE, "fsa"))
     fsa_blocks: int = flag(1, "residual blocks behind fsa's fused map, which learn", low=0, methods=("fsa",))
@@ -33,6 +35,24 @@ class MethodFields:
     smote_neighbors: int = flag(5, "neighbours that SMOTE draws one of", low=1, methods=SMOTE)
     borderline_kind: int = flag(1, "Borderline-SMOTE 1 or 2", low=1, high=2, methods=("borderline_smote",))
     borderline_context: int = flag(10, "neighbours that show what is borderline", low=1, methods=("borderline_smote",))
+    meta_source: str = flag("train", "what balanced meta batches are drawn from: the training split, or images held "
+                            "out of it before its tail is cut", choices=("train", "held_out"), methods=META)
+    meta_batch: int = flag(100, "images of a meta batch", low=1, methods=META)
+    meta_per_class: int = flag(10, "images of each class that --meta_source=held_out takes out", low=1, methods=META)
+    metasaug_form: str = flag("network", "what metasaug trains with augmented features: the network at the end of the "
+                              "run, or the linear head alone in a second stage", choices=("network", "head"),
+                              methods=("metasaug",))
+    metasaug_start: float = flag(0.8, "first epoch of metasaug's augmentation, cross-entropy before; below 1 a "
+                                 "fraction of --epochs", low=0, methods=("metasaug",))
+    metasaug_strength: float = flag(0.75, "strength of metasaug's augmentation at the end of the run", low=0,
+                                    methods=("metasaug",))
+    metasaug_meta_lr: float = flag(0.1, "rate of metasaug's correction of covariances", low=0, methods=("metasaug",))
+    meta_sampler_lr: float = flag(0.01, "rate of meta_sampler's class weights; 0.001 for large sets", above=0,
+                                  methods=("meta_sampler",))
+    meta_init_power: float = flag(0.0, "p of meta_sampler's first class weights, n^-p; 0.1 for large sets", low=0,
+                                  methods=("meta_sampler",))
+    weight_net_lr: float = flag(1e-5, "rate of the weight net of meta_weight_net", above=0,
+                                methods=("meta_weight_net",))
     tau: float = flag(None, "exponent of tau_norm; default the best of 0 to 2 on the validation split", kind=float,
                       low=0, methods=("tau_norm",))
     tde_heads: int = flag(2, "parts that the head of causal_norm cuts the features into", low=1,

@@ -32,6 +32,7 @@ class RunData:
     groups: dict[str, np.ndarray]
     fingerprint: str
     decode: object
+    meta: Split | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     kept: KeptSplit | None = None
@@ -58,23 +59,27 @@ def load(config, kept: KeptSplit | None = None) -> RunData:
                            image_size=config.image_size, data_format=config.data_format,
                            bad_images=config.bad_images, max_bad=config.max_bad, kept=kept,
                            csv_columns=config.csv_columns)
-    splits, kept = _selected(source, config) if kept is None else (_kept(source, kept, config), kept)
+    meta = meta_indices(source, config)
+    splits, kept = _selected(source, config, meta) if kept is None else (_kept(source, kept, config), kept)
     counts = long_tail.count_labels(kept.parts["train"].labels, source.num_classes)
     decode = _decode(source)
     if config.cache != "none":
         from cmo_tf.pipeline import cache
         splits, decode = cache.keep(config.cache, splits, decode, source.image_shape[:2])
     return RunData(
-        **splits, class_names=source.class_names, image_shape=tuple(source.image_shape), mean=source.mean,
+        **splits, meta=_take(source.train, meta) if len(meta) else None,
+        class_names=source.class_names, image_shape=tuple(source.image_shape), mean=source.mean,
         std=source.std, augment=config.augment or source.augment, base_augment=source.augment, counts=counts,
         groups=long_tail.shot_groups(counts, config.many_above, config.few_below), fingerprint=_fingerprint(kept),
         decode=decode, skipped=kept.skipped, notes=source.notes, kept=kept, root=source.root)
 
 
-def _selected(source, config):
-    """The splits by the flags, and what is kept of them."""
+def _selected(source, config, meta):
+    """The splits by the flags, of what `meta` leaves, and what is kept of them."""
     _check_validation(source, config)
-    train, validation = split_indices(source.train.labels, source.num_classes, config)
+    left = np.setdiff1d(np.arange(len(source.train)), meta)
+    selected = split_indices(source.train.labels[left], source.num_classes, config)
+    train, validation = (left[rows] for rows in selected)
     splits = {"train": _take(source.train, train), "test": source.test, "validation": source.validation}
     parts = {"train": _part(source.train, train)}
     if len(validation):
@@ -124,6 +129,23 @@ def check_same(data: RunData, run_dir: str, split: str | None, labels: str | Non
         if was not in (now, None):
             raise UserError(f"--data_dir: the images are not those that {run_dir} was trained on (fingerprint of the "
                             f"{what} {now[:12]}, was {was[:12]}); give it the old data")
+
+
+def meta_indices(source, config) -> np.ndarray:
+    """Rows that `--meta_source=held_out` takes out before anything else is selected; none without it."""
+    if config.meta_source != "held_out":
+        return np.empty(0, np.int64)
+    if source.root is not None:
+        raise UserError(f"--meta_source=held_out: is for published sets, not for --dataset={config.dataset}; "
+                        "leave it out")
+    labels, wanted = source.train.labels, config.meta_per_class
+    available = long_tail.count_labels(labels, source.num_classes)
+    if (scarce := available <= wanted).any():
+        label = int(np.flatnonzero(scarce)[0])
+        raise UserError(f"--meta_per_class={wanted}: class {label} has {available[label]} images, which leaves none to "
+                        "train on; lower it")
+    # Not the shuffles of the split itself.
+    return np.sort(long_tail.select_indices(labels, [wanted] * source.num_classes, (config.split_seed + 1) % 2**32))
 
 
 def _decode(source):

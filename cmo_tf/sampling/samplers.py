@@ -17,13 +17,14 @@ SAMPLERS = Registry("sampler", {
     "effective": "cmo_tf.sampling.samplers:effective",
     "square_root": "cmo_tf.sampling.samplers:square_root",
     "class_aware": "cmo_tf.sampling.samplers:class_aware",
+    "class_turns": "cmo_tf.sampling.samplers:class_turns",
     "progressive": "cmo_tf.sampling.samplers:progressive",
     "balanced_buckets": "cmo_tf.sampling.samplers:balanced_buckets",
     "undersample": "cmo_tf.sampling.undersampling:Undersample",
 }, flag="sampler")
 
 # Samplers whose classes are equally frequent: what is trained on them expects them so.
-BALANCED = frozenset({"class_balanced", "class_aware", "undersample"})
+BALANCED = frozenset({"class_balanced", "class_aware", "class_turns", "undersample"})
 # Samplers that change with the share of the run that is over, so that an epoch of a longer run has other images.
 FOLLOWING = frozenset({"progressive"})
 UNDERSAMPLE = "undersample"
@@ -65,15 +66,24 @@ def class_aware(labels, counts, random, progress):
     Source: ClassAwareSampler of Decoupling (Kang et al., ICLR 2020). The cycles begin anew each epoch, which keeps a
     batch a function of (seed, step); the original's run on.
     """
+    return _class_turns(labels, counts, random, IMAGES_IN_A_ROW)
+
+
+def class_turns(labels, counts, random, progress):
+    """As `class_aware`, with one image of a class in turn: the meta batches of BALMS (Ren et al., NeurIPS 2020)."""
+    return _class_turns(labels, counts, random, 1)
+
+
+def _class_turns(labels, counts, random, in_a_row):
     table, total = class_table(labels, class_distribution(counts)), len(labels)
     classes = np.flatnonzero(counts)
-    turns = -(-total // IMAGES_IN_A_ROW)
+    turns = -(-total // in_a_row)
     cycles = [random.permutation(classes) for _ in range(-(-turns // len(classes)))]
     turn = np.concatenate(cycles)[:turns]
-    picked = np.empty((turns, IMAGES_IN_A_ROW), np.int64)
+    picked = np.empty((turns, in_a_row), np.int64)
     for label in classes:
         mine = np.flatnonzero(turn == label)
-        offsets = _cycle(len(mine) * IMAGES_IN_A_ROW, int(table.size[label]), random).reshape(-1, IMAGES_IN_A_ROW)
+        offsets = _cycle(len(mine) * in_a_row, int(table.size[label]), random).reshape(-1, in_a_row)
         picked[mine] = table.order[table.start[label] + offsets]
     return picked.reshape(-1)[:total]
 
@@ -115,7 +125,7 @@ def epoch_order(name: str, labels, counts, seed: int, epochs: int | None, **opti
         sampler = sampler(seed, **options)
 
     def order(epoch):
-        words = np.random.SeedSequence([seed, int(epoch)]).generate_state(4, np.uint32)
+        words = np.random.SeedSequence([seed % 2**64, int(epoch)]).generate_state(4, np.uint32)
         return sampler(labels, counts, np.random.RandomState(words), share_of_run(int(epoch), epochs)).astype(np.int64)
     return order
 

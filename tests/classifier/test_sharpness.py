@@ -173,7 +173,9 @@ def test_the_run_has_the_rho_of_each_epoch():
     (["--sam_rho=0.1", "--sam_steps=5:0.1,5:0.2"], "epochs must rise"),
     (["--sam_rho=0.1", "--sam_steps=5:-1"], "rho must be at least 0"),
     (["--sam_rho=0.1", "--method=paco"], "--sam_rho=0.1: runs each batch twice"),
-    (["--sam_rho=0.1", "--method=isda"], "--loss=isda would learn from it twice")])
+    (["--sam_rho=0.1", "--method=isda"], "--loss=isda would learn from it twice"),
+    (["--sam_rho=0.1", "--method=metasaug"], "--method=metasaug has a step of its own"),
+    (["--sam_rho=0.1", "--method=meta_weight_net"], "--method=meta_weight_net has a step of its own")])
 def test_refused(flags, line):
     with pytest.raises(UserError, match=line):
         parse(flags)

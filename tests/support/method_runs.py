@@ -146,7 +146,8 @@ def check_second_stage_resumes(method, *arguments):
 
     def two_steps(leg, model, start):
         stream = leg.stage.stream(build, leg.config, data, leg.timeline, start)
-        model.fit(stream, steps_per_epoch=2, verbose=0)
+        callbacks = leg.stage.callbacks(build, leg.config, data, leg.timeline, model)
+        model.fit(stream, steps_per_epoch=2, initial_epoch=1, epochs=2, callbacks=callbacks, verbose=0)
         return state.arrays(model)
     assert len(stages_of(METHODS[method], config)) == 2
     leg, model = stage(1)
