@@ -39,6 +39,14 @@ class MethodFields:
                             "out of it before its tail is cut", choices=("train", "held_out"), methods=META)
     meta_batch: int = flag(100, "images of a meta batch", low=1, methods=META)
     meta_per_class: int = flag(10, "images of each class that --meta_source=held_out takes out", low=1, methods=META)
+    m2m_start: float = flag(0.8, "first epoch of m2m's translations; below 1 a fraction of --epochs", low=0,
+                            methods=("m2m",))
+    m2m_beta: float = flag(0.999, "beta of m2m's choice of images to translate", low=0, high=1, methods=("m2m",))
+    m2m_lam: float = flag(0.5, "weight of the answer for the old class that m2m lowers", low=0, methods=("m2m",))
+    m2m_gamma: float = flag(0.9, "probability of the new class from which m2m takes an image", low=0, high=1,
+                            methods=("m2m",))
+    m2m_step: float = flag(0.1, "length of m2m's steps, pixels in [0, 1]", above=0, methods=("m2m",))
+    m2m_steps: int = flag(10, "number of m2m's steps", low=0, methods=("m2m",))
     metasaug_form: str = flag("network", "what metasaug trains with augmented features: the network at the end of the "
                               "run, or the linear head alone in a second stage", choices=("network", "head"),
                               methods=("metasaug",))

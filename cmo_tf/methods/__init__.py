@@ -31,6 +31,7 @@ METHODS = Registry("method", {
     "safe_level_smote": "cmo_tf.methods.smote:SAFE_LEVEL",
     "bbn": "cmo_tf.methods.bbn:METHOD",
     "causal_norm": "cmo_tf.methods.causal_norm:METHOD",
+    "m2m": "cmo_tf.methods.m2m:METHOD",
     "meta_sampler": "cmo_tf.methods.meta_sampler:METHOD",
     "meta_weight_net": "cmo_tf.methods.meta_weighting:METHOD",
     "metasaug": "cmo_tf.methods.metasaug:METHOD",

@@ -130,7 +130,7 @@ def test_the_official_rates():
         np.testing.assert_allclose([rates[0], *rates[:-1]], schedules["meta_weight_net_virtual_step"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["meta_weight_net", "meta_sampler", "metasaug"])
+@pytest.mark.parametrize("method", ["meta_weight_net", "meta_sampler", "metasaug", "m2m"])
 @pytest.mark.parametrize("flags", [["--precision=bfloat16"], ["--strategy=mirrored"], ["--gradient_accumulation=2"]])
 def test_what_they_do_not_go_with_is_said_before_the_first_stage(method, flags):
     config, found = settings(method, *flags)
