@@ -22,6 +22,7 @@ def pytest_configure(config):
     if hasattr(config, "workerinput"):  # a process of pytest-xdist has its parent's
         return
     config.temporary = tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="cmo-tf-tests-")
+    os.chmod(config.temporary, 0o1777)  # as /tmp is: some tests run as another user
 
 
 def pytest_sessionfinish(session, exitstatus):

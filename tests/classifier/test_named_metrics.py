@@ -48,7 +48,7 @@ def test_those_that_fit_are_right():
     (keras.metrics.CategoricalAccuracy(), "CategoricalAccuracy"), ("mse", "MeanSquaredError"),
     (keras.metrics.categorical_accuracy, "categorical_accuracy"), (keras.metrics.F1Score, "F1Score"),
     (keras.metrics.MeanMetricWrapper(keras.metrics.binary_accuracy), "binary_accuracy"), ("ce", "'ce'"),
-], ids=str)
+], ids=lambda value: getattr(value, "__name__", str(value)))
 def test_others_are_refused_by_name(metric, name):
     with pytest.raises(UserError, match=rf"^compile\(metrics={name}\): .*softmax") as error:
         compiled(metrics=["accuracy", metric])

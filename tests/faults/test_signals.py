@@ -113,7 +113,7 @@ def test_a_second_interrupt_quits_at_once():
 def test_interrupted_before_training_it_says_so_in_one_line(monkeypatch, tmp_path):
     from cmo_tf.run import data
 
-    def load(_):
+    def load(*_):
         send(signal.SIGINT)
     monkeypatch.setattr(data, "load", load)
     ended = program(*SHORT, f"--run_dir={tmp_path / 'run'}")

@@ -10,7 +10,7 @@ import tensorflow as tf
 from cmo_tf.core.errors import UserError
 from cmo_tf.optim import SGD
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
 def recurrence(w, gradients, rates, momentum, l2, nesterov):
