@@ -40,11 +40,15 @@ LOCAL = ("data_dir", "run_dir")  # flags whose values are this machine's
 COLUMNS = ("all", "many", "medium", "few")
 
 
-def row_state(name: str, runs: str, kept: str) -> dict:
-    """State of a row: done with its figures, begun with its step, or waiting."""
+def finished_rows(kept: str) -> dict[str, dict]:
+    """Row -> results of those that the study in `kept` holds."""
     study = os.path.join(kept, STUDY)
-    run = studies.read(study).get(name) if os.path.exists(study) else None
-    if run:
+    return studies.read(study) if os.path.exists(study) else {}
+
+
+def row_state(name: str, runs: str, finished: dict[str, dict]) -> dict:
+    """State of a row: done with its figures, begun with its step, or waiting."""
+    if run := finished.get(name):
         return {"state": "done", "step": run["steps"], "seconds": run["seconds"], "accuracy": run["accuracy"],
                 "best": run["best"]}
     steps = CheckpointStore(os.path.join(runs, name, "checkpoints")).steps()
@@ -55,7 +59,8 @@ def write_state(rows, runs: str, kept: str, command: str) -> None:
     """state.md in `kept`: every row, done or not, and the means of settings with several seeds."""
     lines = ["# State of the queue", "", f"`{command}` goes on with it.", "",
              "| run | state | steps | minutes | all | many | medium | few | best (epoch) | flags |", "|" + "---|" * 10]
-    states = [row_state(row.name, runs, kept) for row in rows]
+    finished = finished_rows(kept)
+    states = [row_state(row.name, runs, finished) for row in rows]
     for row, state in zip(rows, states, strict=True):
         figures = ["", "", "", "", ""]
         if state["state"] == "done":
@@ -115,7 +120,8 @@ def program_of(path: str | None, python: str | None) -> Program:
 
 def sweep(rows: list[Row], runs: str, kept: str, extra: list[str], command: str, program: Program) -> int:
     """Runs every row that is not done; returns the exit code."""
-    left = [row for row in rows if row_state(row.name, runs, kept)["state"] != "done"]
+    finished = finished_rows(kept)
+    left = [row for row in rows if row.name not in finished]
     for row in left:
         check(row, extra, program)
     os.makedirs(kept, exist_ok=True)
@@ -158,8 +164,10 @@ def rows_of(values, extra: list[str], kept: str) -> list[Row]:
     if values.grid:
         rows = times_grid(rows, grid(values.grid))
 
+    finished = finished_rows(kept)
+
     def there(name):
-        return row_state(name, values.runs, kept)["state"] != "waiting"
+        return row_state(name, values.runs, finished)["state"] != "waiting"
     return times_seeds(rows, parse_seeds(values.seeds), there)
 
 

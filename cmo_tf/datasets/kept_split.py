@@ -107,7 +107,7 @@ def listing(kept: KeptSplit, root: str, where: str, present=None) -> Listing:
             part = _as_it_was(part, name, kept.whole, root, where, notes)
         paths = np.array([os.path.join(root, picture) for picture in part.names.tolist()])
         splits[name] = Split(paths, part.labels, part.names)
-    new = len(set(pictures_below(root) if present is None else present) - _known(kept))
+    new = len(set(names_below(root) if present is None else present) - _known(kept))
     if new:
         notes.append(f"pictures that are new since the run was trained, and are left alone: {new}")
     return Listing(root, kept.class_names, **splits, notes=tuple(notes))
@@ -141,7 +141,7 @@ def _known(kept):
         {name for name, _ in kept.skipped}
 
 
-def pictures_below(root: str):
+def names_below(root: str):
     """Names of the picture files anywhere below a folder; links to folders are not followed further than once."""
     seen = set()
     for folder, below, files in os.walk(root, followlinks=True):

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.methods.presets import Method
-from cmo_tf.methods.stage import Stage
+from cmo_tf.methods.stage import Stage, at_epochs
 from cmo_tf.models import MODELS
 
 
@@ -76,12 +76,9 @@ class Bilateral(Stage):
         return batches.map(lambda batch, other: {**batch, "image_r": other["image"], "label_r": other["label"]})
 
     def callbacks(self, build, config, data, timeline, model):
-        import keras
-
-        def begin(epoch, logs=None):
+        def begin(epoch):
             model.share.assign(branch_share(epoch, config.epochs))
-        return [*super().callbacks(build, config, data, timeline, model),
-                keras.callbacks.LambdaCallback(on_epoch_begin=begin)]
+        return [*super().callbacks(build, config, data, timeline, model), at_epochs(begin)]
 
 
 def _two_branches(name):

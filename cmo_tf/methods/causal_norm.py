@@ -8,7 +8,7 @@ the paper's tables come from a backbone of 128 features, --model=resnet32_128.
 
 from cmo_tf.core.errors import UserError
 from cmo_tf.methods.presets import Method
-from cmo_tf.methods.stage import Stage
+from cmo_tf.methods.stage import Stage, at_epochs
 
 
 class CausalNormTraining(Stage):
@@ -29,14 +29,12 @@ class CausalNormTraining(Stage):
         found = super().callbacks(build, config, data, timeline, model)
         if not config.tde_follow_lr:
             return found
-        import keras
-
         from cmo_tf.models.causal import causal_head
         head = causal_head(model.inner)
 
-        def begin(epoch, logs=None):
+        def begin(epoch):
             head.keep.assign(1.0 - 0.1 * min(50.0 * timeline.lr(epoch), 1.0))
-        return [*found, keras.callbacks.LambdaCallback(on_epoch_begin=begin)]
+        return [*found, at_epochs(begin)]
 
 
 METHOD = Method({"loss": "ce", "reweight": "none"}, "normalised heads; inference subtracts the effect of momentum",

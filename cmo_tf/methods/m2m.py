@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from cmo_tf.methods import meta_set
 from cmo_tf.methods.presets import Method
 from cmo_tf.methods.second_stage import first
-from cmo_tf.methods.stage import Stage
-from cmo_tf.optim.schedules import epoch_at
+from cmo_tf.methods.stage import Stage, at_epochs
+from cmo_tf.optim.schedules import start_epoch
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,13 @@ class Translation(Stage):
         return super().stream(build, config, data, timeline, start_step).take(change - start_step).concatenate(later)
 
     def callbacks(self, build, config, data, timeline, model):
-        import keras
-
-        def begin(epoch, logs=None):
+        def begin(epoch):
             model.active.assign(float(epoch >= _start(config)))
-        return [*super().callbacks(build, config, data, timeline, model),
-                keras.callbacks.LambdaCallback(on_epoch_begin=begin)]
+        return [*super().callbacks(build, config, data, timeline, model), at_epochs(begin)]
 
 
 def _start(config):
-    start = config.m2m_start
-    return epoch_at(start, config.epochs) if start < 1 else int(start)
+    return start_epoch(config.m2m_start, config.epochs)
 
 
 def stages(config):

@@ -11,7 +11,21 @@ Meta images are never mixed; they are augmented as the training images are.
 import dataclasses
 
 from cmo_tf.core.errors import UserError
+from cmo_tf.methods.stage import Stage
 from cmo_tf.pipeline import steps_per_epoch
+
+
+class MetaStage(Stage):
+    """A stage whose steps look at a meta batch beside the training batch."""
+
+    def stream(self, build, config, data, timeline, start_step):
+        """The training stream with `meta_image` and `meta_label` in each batch."""
+        return with_meta(build, config, data, timeline, super().stream(build, config, data, timeline, start_step),
+                         start_step)
+
+    def finish(self, build, config, data, model):
+        """Names the number of meta images."""
+        return {"meta_images": images(config, data)}
 
 
 def check(config) -> None:

@@ -12,10 +12,10 @@ batch is not mixed.
 
 from cmo_tf.methods import meta_set
 from cmo_tf.methods.presets import Method
-from cmo_tf.methods.stage import Stage
+from cmo_tf.methods.stage import at_epochs
 
 
-class MetaWeighting(Stage):
+class MetaWeighting(meta_set.MetaStage):
     """The one stage of Meta-Weight-Net."""
 
     def classifier(self, build, config, data, previous):
@@ -23,20 +23,10 @@ class MetaWeighting(Stage):
         kind = type("MetaWeightNet", (MetaWeightTraining, build.LongTailClassifier), {})
         return build.classifier(config, data, previous, kind=kind, weight_lr=config.weight_net_lr, seed=config.seed)
 
-    def stream(self, build, config, data, timeline, start_step):
-        stream = super().stream(build, config, data, timeline, start_step)
-        return meta_set.with_meta(build, config, data, timeline, stream, start_step)
-
     def callbacks(self, build, config, data, timeline, model):
-        import keras
-
-        def begin(epoch, logs=None):
+        def begin(epoch):
             model.virtual_lr.assign(timeline.lr(max(epoch - 1, 0)))
-        return [*super().callbacks(build, config, data, timeline, model),
-                keras.callbacks.LambdaCallback(on_epoch_begin=begin)]
-
-    def finish(self, build, config, data, model):
-        return {"meta_images": meta_set.images(config, data)}
+        return [*super().callbacks(build, config, data, timeline, model), at_epochs(begin)]
 
 
 def stages(config):

@@ -19,12 +19,12 @@ from cmo_tf.core.errors import UserError
 from cmo_tf.methods import meta_set
 from cmo_tf.methods.presets import Method
 from cmo_tf.methods.second_stage import first, plain_flags
-from cmo_tf.methods.stage import Stage
+from cmo_tf.methods.stage import at_epochs
 from cmo_tf.optim.schedules import epoch_at
 
 
 @dataclass(frozen=True)
-class Augmentation(Stage):
+class Augmentation(meta_set.MetaStage):
     """A stage that learns with augmented features; `head_only` for the second form."""
 
     head_only: bool = False
@@ -37,24 +37,15 @@ class Augmentation(Stage):
         return build.classifier(config, data, previous, kind=kind, counts=data.counts, head_only=self.head_only,
                                 meta_lr=config.metasaug_meta_lr, **options)
 
-    def stream(self, build, config, data, timeline, start_step):
-        stream = super().stream(build, config, data, timeline, start_step)
-        return meta_set.with_meta(build, config, data, timeline, stream, start_step)
-
     def callbacks(self, build, config, data, timeline, model):
-        import keras
         start = config.metasaug_start
         start = 0 if self.head_only else epoch_at(start, config.epochs) if start < 1 else start
 
-        def begin(epoch, logs=None):
+        def begin(epoch):
             model.active.assign(float(epoch >= start))
             model.virtual_lr.assign(timeline.lr(max(epoch - 1, 0)))
             model.ratio.assign(config.metasaug_strength * epoch / config.epochs)
-        return [*super().callbacks(build, config, data, timeline, model),
-                keras.callbacks.LambdaCallback(on_epoch_begin=begin)]
-
-    def finish(self, build, config, data, model):
-        return {"meta_images": meta_set.images(config, data)}
+        return [*super().callbacks(build, config, data, timeline, model), at_epochs(begin)]
 
 
 def stages(config):

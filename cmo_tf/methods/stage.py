@@ -45,6 +45,12 @@ class Stage:
         what it found, name -> number or list, for the log and for `method` in results.json."""
 
 
+def at_epochs(begin):
+    """A Keras callback that calls `begin(epoch)` when an epoch begins."""
+    import keras
+    return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs=None: begin(epoch))
+
+
 def stages_of(method, config) -> list[Stage]:
     """The stages of a registered method under a Config, those that `--train` adds included."""
     from cmo_tf.methods import pretrained

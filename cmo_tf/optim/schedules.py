@@ -23,6 +23,11 @@ def epoch_at(fraction: float, epochs: int) -> int:
     return math.floor(fraction * epochs + 0.5)
 
 
+def start_epoch(start: float, epochs: int) -> int:
+    """An epoch given as such, or, below 1, as a fraction of a run of `epochs`."""
+    return epoch_at(start, epochs) if start < 1 else int(start)
+
+
 def step_schedule(epoch, *, base_lr, epochs, warmup_epochs=5, drops=(0.8, 0.9), factor=0.01,
                   warmup_start=0.0) -> float:
     """Linear warm-up, then a constant rate that is multiplied by `factor` at each drop.

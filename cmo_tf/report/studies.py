@@ -70,7 +70,7 @@ def add(path, name: str, run_dir, without: Collection[str] = ()) -> None:
     row["history"] = {key: [r.get(key) for r in rows] for key in dict.fromkeys(key for r in rows for key in r)}
     if (Path(run_dir) / "predictions.npz").exists():
         predictions = read_predictions(run_dir)
-        row["correct"] = base64.b64encode(np.packbits(predictions.labels == predictions.predicted)).decode()
+        row["correct"] = packed(predictions.labels == predictions.predicted)
     runs = read(path) if os.path.exists(path) else {}
     write(path, {**runs, name: row})
 
@@ -83,6 +83,11 @@ def write(path, runs: Mapping[str, Mapping]) -> None:
                                    for name, row in zip(runs, rows, strict=True))]
     write_atomically(path, "".join(json.dumps(line, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n"
                                    for line in lines))
+
+
+def packed(right: np.ndarray) -> str:
+    """What a study keeps of which test images were right, bool (N,); `correct` gives them back."""
+    return base64.b64encode(np.packbits(right)).decode()
 
 
 def correct(row: Mapping) -> np.ndarray | None:

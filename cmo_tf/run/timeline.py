@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cmo_tf.callbacks import WEIGHTINGS
 from cmo_tf.losses import LOSSES
 from cmo_tf.optim.radius import parse_steps, rho_at
-from cmo_tf.optim.schedules import SCHEDULES, epoch_at
+from cmo_tf.optim.schedules import SCHEDULES, start_epoch
 from cmo_tf.sampling.samplers import FOLLOWING, share_of_run
 
 
@@ -44,17 +44,13 @@ class Timeline:
         if self.config.reweight == "none":
             return None
         start = self.config.reweight_start
-        return self._epoch(WEIGHTINGS[self.config.reweight].start if start is None else start)
+        return start_epoch(WEIGHTINGS[self.config.reweight].start if start is None else start, self.config.epochs)
 
     @property
     def phase_start(self) -> int | None:
         """First epoch of the loss proper, for a loss with a warm-up phase, or None."""
         name = LOSSES[self.config.loss].phase_flag
-        return None if name is None else self._epoch(getattr(self.config, name))
-
-    def _epoch(self, start):
-        """An epoch given as such, or, below 1, as a fraction of the run."""
-        return epoch_at(start, self.config.epochs) if start < 1 else int(start)
+        return None if name is None else start_epoch(getattr(self.config, name), self.config.epochs)
 
     @property
     def mix_epochs(self) -> tuple[int, int]:

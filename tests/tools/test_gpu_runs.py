@@ -84,6 +84,10 @@ def test_rows_that_are_there_are_left_out_and_others_only_begun_if_they_fit(tmp_
     again = rows.Book(tmp_path / "other.jsonl", [book.path], limit_s=-1)
     assert again.late() and not again.missing("ce", options) and again.missing("ce_cmo", options)
     assert again.missing("ce", SimpleNamespace(seed=1, epochs=200))
+    kept = studies.read(book.path)
+    studies.write(tmp_path / "kept.jsonl", {**kept, "bs_s0": kept["ce_s0"]})  # whose first line is what both share
+    again = rows.Book(tmp_path / "other.jsonl", [tmp_path / "kept.jsonl"], limit_s=100)
+    assert not again.missing("ce", options) and not again.missing("bs", options)
 
 
 def test_a_part_that_fails_or_hangs_leaves_the_others_their_time(tmp_path, monkeypatch, capsys):

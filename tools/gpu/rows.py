@@ -1,12 +1,10 @@
 """Rows of a short loan: which are left, what is written of each as soon as it is done, and when to stop."""
 
-import base64
 import json
 import time
 from pathlib import Path
 
-import numpy as np
-
+from cmo_tf.report import studies
 from cmo_tf.report.results import plain
 
 
@@ -21,8 +19,8 @@ class Book:
 
     def __init__(self, path, have, limit_s):
         self.path, self.deadline, self.pace = Path(path), time.monotonic() + limit_s, None
-        self.done = {(row["name"], row["epochs"]) for file in [*have, path] if Path(file).exists()
-                     for row in map(json.loads, Path(file).read_text().splitlines())}
+        self.done = {(name, row["epochs"]) for file in [*have, path] if Path(file).exists()
+                     for name, row in studies.read(file).items()}
 
     def missing(self, name, options):
         """Whether the row is not finished yet."""
@@ -49,7 +47,7 @@ class Book:
         row = {"name": f"{name}_s{options.seed}", **figures, "seed": options.seed, "epochs": options.epochs,
                "best": {"accuracy": {"all": best["all"]}, "epoch": best["epoch"], "split": "test"},
                "history": {key: [entry.get(key) for entry in history] for key in ("epoch", "loss", "all")},
-               "correct": base64.b64encode(np.packbits(right)).decode(),
+               "correct": studies.packed(right),
                "flags": {key: getattr(options, key) for key in ("method", "mix", "depth", "epochs", "seed")}, **columns}
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(plain(row), allow_nan=False) + "\n")
